@@ -1,0 +1,88 @@
+"""One tree of errors. Each says what went wrong, what to do next, and whether trying again can help.
+
+Status codes are not here: `torpor.web.status` maps these types to them, in one table.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class TorporError(Exception):
+    """Base of every error that Torpor raises on purpose."""
+
+    retryable: ClassVar[bool] = False
+
+
+class InvalidInputError(TorporError):
+    """A field has a value that is not allowed. The message names field, value and what is allowed."""
+
+    def __init__(self, field: str, value: object, allowed: str) -> None:
+        self.field = field
+        self.value = value
+        self.allowed = allowed
+        super().__init__(f"{field}: {_short(value)} is not allowed; {allowed}")
+
+
+class SettingError(InvalidInputError):
+    """A setting of ours (flag, environment variable) is wrong; raised while starting, never later."""
+
+
+class UnauthorizedError(TorporError):
+    """The caller gave no credentials, or wrong ones."""
+
+
+class ForbiddenError(TorporError):
+    """The caller is known, or needs not be, and may not do this."""
+
+
+class NotFoundError(TorporError):
+    """No such object, route, model or file."""
+
+
+class ConflictError(TorporError):
+    """The object changed since it was read, or exists already."""
+
+
+class TooLargeError(TorporError):
+    """A body, header or file is over its limit."""
+
+
+class UnsupportedError(TorporError):
+    """Understood, and not offered here."""
+
+
+class QueueFullError(TorporError):
+    """The bounded queue of a revision has no place left."""
+
+    retryable: ClassVar[bool] = True
+
+
+class UnavailableError(TorporError):
+    """Cannot be answered now; a later try may succeed."""
+
+    retryable: ClassVar[bool] = True
+
+
+class UpstreamError(TorporError):
+    """The pod failed after the request, or part of it, had been sent to it."""
+
+
+class DeadlineError(TorporError):
+    """The time allowed is over."""
+
+    retryable: ClassVar[bool] = True
+
+
+class LoadError(TorporError):
+    """A model could not be loaded. `stage` is one of resolve, fetch, verify, open, warm."""
+
+    def __init__(self, stage: str, message: str, *, retryable: bool = False) -> None:
+        self.stage = stage
+        self.retryable = retryable  # type: ignore[misc]  # an instance may know better than its class
+        super().__init__(message)
+
+
+def _short(value: object, limit: int = 200) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,0 +1,49 @@
+"""Labels and annotations, each name written once."""
+
+from __future__ import annotations
+
+# Knative Serving labels
+CONFIGURATION = "serving.knative.dev/configuration"
+CONFIGURATION_GENERATION = "serving.knative.dev/configurationGeneration"
+CONFIGURATION_UID = "serving.knative.dev/configurationUID"
+REVISION = "serving.knative.dev/revision"
+REVISION_UID = "serving.knative.dev/revisionUID"
+ROUTE = "serving.knative.dev/route"
+SERVICE = "serving.knative.dev/service"
+SERVICE_UID = "serving.knative.dev/serviceUID"
+ROUTING_STATE = "serving.knative.dev/routingState"
+
+# Knative Serving annotations
+CREATOR = "serving.knative.dev/creator"
+LAST_MODIFIER = "serving.knative.dev/lastModifier"
+ROUTES = "serving.knative.dev/routes"
+ROLLOUT_DURATION = "serving.knative.dev/rollout-duration"
+
+# Knative autoscaling annotations: prefix of all of them
+AUTOSCALING = "autoscaling.knative.dev/"
+
+# KServe
+INFERENCE_SERVICE = "serving.kserve.io/inferenceservice"
+COMPONENT = "component"
+S3_ENDPOINT = "serving.kserve.io/s3-endpoint"
+S3_USE_HTTPS = "serving.kserve.io/s3-usehttps"
+S3_REGION = "serving.kserve.io/s3-region"
+S3_VERIFY_SSL = "serving.kserve.io/s3-verifyssl"
+S3_USE_VIRTUAL_BUCKET = "serving.kserve.io/s3-usevirtualbucket"
+S3_USE_ANONYMOUS = "serving.kserve.io/s3-useanoncredential"
+STOP = "serving.kserve.io/stop"
+
+# Kubernetes
+SERVICE_NAME = "kubernetes.io/service-name"
+APP = "app"
+
+# Torpor's own
+POD_PORT = "torpor.dev/port"
+"""On a laptop's pod: the host port that stands for the container's port (every pod shares 127.0.0.1)."""
+PROGRESS_PATH = "torpor.dev/progress-path"
+"""On a pod template: where the container reports its load progress as JSON, if it does."""
+
+# Names of containers
+USER_CONTAINER = "user-container"
+KSERVE_CONTAINER = "kserve-container"
+PREDICTOR_IMAGE = "torpor/predictor"

@@ -1,0 +1,1 @@
+"""Metrics, tracing and logs: every name and label is declared here."""

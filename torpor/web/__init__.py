@@ -1,0 +1,1 @@
+"""ASGI shell for our services: start, drain, probes, one error table."""
