@@ -6,8 +6,9 @@ Objects go in and come out as JSON; the library does what is its own: kubeconfig
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -150,7 +151,7 @@ class Cluster:
         *,
         labels: str = "",
         fields: str = "",
-    ) -> AsyncIterator[tuple[str, Object]]:
+    ) -> AsyncGenerator[tuple[str, Object]]:
         """Yield (type, object) from `resource_version` on, until the server ends the watch.
 
         Types: ADDED, MODIFIED, DELETED, BOOKMARK. Raises GoneError if the version is too old.
@@ -161,11 +162,17 @@ class Cluster:
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(WATCH_TIMEOUT_S),
         }
-        async for line in self.stream(kind.path(namespace), query):
-            event = orjson.loads(line)
-            if event["type"] == "ERROR":
-                raise _error(event["object"].get("code", 500), event["object"])
-            yield event["type"], event["object"]
+        # Bookmarks come every minute; a connection that is silent for longer than a whole watch is dead.
+        lines = self.stream(kind.path(namespace), query, silence_s=WATCH_TIMEOUT_S + REQUEST_TIMEOUT_S)
+        async with contextlib.aclosing(lines):
+            async for line in lines:
+                try:
+                    event = orjson.loads(line)
+                except orjson.JSONDecodeError as error:  # the server died in the middle of a line
+                    raise errors.UnavailableError(f"the watch of {kind.plural} broke off: {error}") from error
+                if event["type"] == "ERROR":
+                    raise _error(event["object"].get("code", 500), event["object"])
+                yield event["type"], event["object"]
 
     # --- the wire ------------------------------------------------------------------------------------------
 
@@ -182,7 +189,7 @@ class Cluster:
         """Send one request and return its JSON; raises a TorporError that fits the status."""
         response = await self._send(method, path, query, body, type_, accept, REQUEST_TIMEOUT_S)
         try:
-            async with asyncio.timeout(REQUEST_TIMEOUT_S):
+            async with response, asyncio.timeout(REQUEST_TIMEOUT_S):
                 raw = await response.read()
         except (aiohttp.ClientError, TimeoutError) as error:
             raise errors.UnavailableError(f"the Kubernetes API broke off {method} {path}: {error}") from error
@@ -191,9 +198,15 @@ class Cluster:
             raise _error(response.status, document)
         return document
 
-    async def stream(self, path: str, query: dict[str, str] | None = None) -> AsyncIterator[bytes]:
-        """Yield the lines of an answer that goes on: a watch, a followed log, server-sent events."""
-        response = await self._send("GET", path, query, None, "application/json", "*/*", None)
+    async def stream(
+        self, path: str, query: dict[str, str] | None = None, *, silence_s: float | None = None
+    ) -> AsyncGenerator[bytes]:
+        """Yield the lines of an answer that goes on: a watch, a followed log, server-sent events.
+
+        Close it (`contextlib.aclosing`) when leaving early: it holds a connection. After `silence_s` without a
+        byte it raises UnavailableError.
+        """
+        response = await self._send("GET", path, query, None, "application/json", "*/*", silence_s)
         try:
             if response.status >= 400:
                 raise _error(response.status, _json(await response.read()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Callable, Iterable
@@ -17,6 +18,10 @@ log = logging.getLogger(__name__)
 
 Key = tuple[str, str]
 """(namespace, name)"""
+
+
+SHORT_WATCH_S = 1.0
+"""A watch that ends sooner has failed, however politely."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +54,17 @@ class Informer:
     ) -> None:
         self._cluster = cluster
         self.kind = kind
-        self._on_change = on_change
+        self._handlers = [] if on_change is None else [on_change]
         self._namespace = namespace
         self._labels = labels
         self._fields = fields
         self._backoff = backoff
         self._synced = asyncio.Event()
         self.items: dict[Key, Object] = {}
+
+    def subscribe(self, on_change: Callable[[Change], None]) -> None:
+        """Call `on_change` too, after those that came before; before `run()`, or it misses what is known by then."""
+        self._handlers.append(on_change)
 
     def get(self, name: str, namespace: str = "") -> Object | None:
         return self.items.get((namespace, name))
@@ -66,32 +75,44 @@ class Informer:
 
     async def run(self) -> None:
         """List, watch, and begin again when the watch ends; returns only when cancelled."""
+        loop = asyncio.get_running_loop()
         failures = 0
         version = ""
         while True:
+            began = loop.time()
             try:
-                if not version:
-                    objects, version = await self._cluster.list(
-                        self.kind, self._namespace, labels=self._labels, fields=self._fields
-                    )
-                    self._replace(objects)
-                    self._synced.set()
-                failures = 0
-                async for type_, obj in self._cluster.watch(
-                    self.kind, version, self._namespace, labels=self._labels, fields=self._fields
-                ):
-                    version = obj["metadata"]["resourceVersion"]
-                    if type_ != "BOOKMARK":
-                        self._set(key_of(obj), None if type_ == "DELETED" else obj)
-            except GoneError:
-                version = ""
+                version = await self._follow(version or await self._list())
+            except GoneError as error:
+                version, why = "", str(error)
             except errors.TorporError as error:
-                failures += 1
                 # A server that came back may have lost what we last saw: begin from a list.
-                version = ""
-                delay_s = self._backoff.delay_s(failures, random.random())  # noqa: S311
-                log.info("watch of %s broke off, again in %.1f s: %s", self.kind.plural, delay_s, error)
+                version, why = "", str(error)
+            else:
+                why = "it ended at once"
+            # A watch that lasted ends in peace; one that never does must not turn into a busy loop.
+            failures = 0 if loop.time() - began > SHORT_WATCH_S else failures + 1
+            delay_s = self._backoff.delay_s(failures, random.random())  # noqa: S311
+            if delay_s:
+                log.info("watch of %s broke off, again in %.1f s: %s", self.kind.plural, delay_s, why)
                 await asyncio.sleep(delay_s)
+
+    async def _list(self) -> str:
+        objects, version = await self._cluster.list(
+            self.kind, self._namespace, labels=self._labels, fields=self._fields
+        )
+        self._replace(objects)
+        self._synced.set()
+        return version
+
+    async def _follow(self, version: str) -> str:
+        """Take in changes until the server ends the watch; returns the version to go on from."""
+        events = self._cluster.watch(self.kind, version, self._namespace, labels=self._labels, fields=self._fields)
+        async with contextlib.aclosing(events):
+            async for type_, obj in events:
+                version = obj["metadata"]["resourceVersion"]
+                if type_ != "BOOKMARK":
+                    self._set(key_of(obj), None if type_ == "DELETED" else obj)
+        return version
 
     def _replace(self, objects: Iterable[Object]) -> None:
         fresh = {key_of(obj): obj for obj in objects}
@@ -106,8 +127,11 @@ class Informer:
         old = self.items.pop(key, None)
         if new is not None:
             self.items[key] = new
-        if self._on_change is not None and (old is not None or new is not None):
+        if old is None and new is None:
+            return
+        change = Change(self.kind, key, old, new)
+        for handler in self._handlers:
             try:
-                self._on_change(Change(self.kind, key, old, new))
+                handler(change)
             except Exception:  # one bad object must not stop the view of all others
                 log.exception("handling a change of %s %s/%s failed", self.kind.kind, *key)

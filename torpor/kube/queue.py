@@ -35,22 +35,27 @@ class WorkQueue(Generic[K]):
         self._handle = handle
         self._parallel = asyncio.Semaphore(parallel)
         self._backoff = backoff
-        # Of each key: the task at work on it, whether it must run again, its failures in a row, its timer.
+        # Of each key: the task at work on it, whether it must run again (and in a hurry), its failures in a row,
+        # its timer.
         self._running: dict[K, asyncio.Task[None]] = {}
-        self._again: set[K] = set()
+        self._again: dict[K, bool] = {}
         self._failures: dict[K, int] = {}
         self._timers: dict[K, asyncio.TimerHandle] = {}
         self._closed = False
 
-    def add(self, key: K) -> None:
-        """Ask for `key` to be handled soon; asking twice before it starts is asking once."""
-        if self._closed:
+    def add(self, key: K, *, hurry: bool = True) -> None:
+        """Ask for `key` to be handled soon; asking twice before it starts is asking once.
+
+        With `hurry` false a key that waits for its next try goes on waiting: what is asked for often does not
+        turn a back-off into none.
+        """
+        if self._closed or (not hurry and key in self._timers):
             return
         timer = self._timers.pop(key, None)
         if timer is not None:
             timer.cancel()
         if key in self._running:
-            self._again.add(key)
+            self._again[key] = hurry or self._again.get(key, False)
             return
         task = asyncio.get_running_loop().create_task(self._work(key))
         self._running[key] = task
@@ -82,11 +87,13 @@ class WorkQueue(Generic[K]):
 
     async def _work(self, key: K) -> None:
         again_s: float | None = None
+        failed = True
         try:
             async with self._parallel:
                 # What was asked for while waiting for a place is answered by this very run.
-                self._again.discard(key)
+                self._again.pop(key, None)
                 again_s = await self._handle(key)
+            failed = False
             self._failures.pop(key, None)
         except errors.ConflictError:
             again_s = self._retry(key)  # somebody else wrote first: look again, without noise
@@ -98,10 +105,8 @@ class WorkQueue(Generic[K]):
             log.exception("handling %s failed, again in %.2f s", key, again_s)
         finally:
             del self._running[key]
-        if self._closed:
-            return
-        if key in self._again:
-            self._again.discard(key)
+        hurry = self._again.pop(key, None)
+        if hurry or (hurry is not None and not failed):
             self.add(key)
         elif again_s is not None:
             self.add_after(key, again_s)
