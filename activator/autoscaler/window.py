@@ -35,7 +35,7 @@ class Window:
     def record(self, start_s: float, end_s: float, load: float) -> None:
         """Add that the load was `load` on average between two times; they may be older than what is known already."""
         length = len(self._second)
-        last = math.floor(end_s)
+        last = math.ceil(end_s) - 1
         for second in range(max(math.floor(start_s), last - length + 1), last + 1):
             part = min(end_s, second + 1.0) - max(start_s, float(second))
             slot = second % length
@@ -48,7 +48,7 @@ class Window:
 
     def average(self, now_s: float) -> float | None:
         """Return the average over the window that ends at `now_s`; None where nothing in it is known."""
-        now = math.floor(now_s)
+        now = math.ceil(now_s) - 1  # the last second that has begun to pass
         oldest = now - len(self._second)
         weights = total = 0.0
         for second, known, area in zip(self._second, self._known, self._area, strict=True):

@@ -1,0 +1,156 @@
+"""Turn what the throttlers and the API say about a revision into what `decide` reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from activator.autoscaler.decide import Decision, Memory, Policy, Snapshot, decide
+from activator.autoscaler.window import Window
+from activator.throttle.report import LoadReport
+from torpor.kube import Change
+from torpor.kube.informer import Key
+from torpor.spec.autoscaling import Defaults, Metric, parse_scaling
+from torpor.spec.fields import Fields
+from torpor.spec.kinds import Object, key_of
+from torpor.spec.knative import condition, parse_limits
+
+PROGRESS_DEADLINE_S = 600
+# Knative's: time for a failed start to be reported before its pods are taken away.
+ACTIVATION_BUFFER_S = 30
+
+
+def read_policy(revision: Object, deployment: Object, defaults: Defaults) -> Policy:
+    """Read what the owner asked for; raises InvalidInputError naming the annotation or field."""
+    concurrency = parse_limits(Fields(revision.get("spec") or {}, "spec")).concurrency
+    scaling = parse_scaling(revision["metadata"].get("annotations") or {}, concurrency=concurrency, defaults=defaults)
+    deadline_s = (deployment.get("spec") or {}).get("progressDeadlineSeconds") or PROGRESS_DEADLINE_S
+    return Policy(scaling, defaults, float(deadline_s) + ACTIVATION_BUFFER_S)
+
+
+class Routed:
+    """Which revisions some route names in its status, by percent or by tag."""
+
+    def __init__(self) -> None:
+        self._routes: dict[Key, set[Key]] = {}
+
+    def __contains__(self, revision: Key) -> bool:
+        return revision in self._routes
+
+    def update(self, change: Change) -> set[Key]:
+        """Take in a changed Route; returns the revisions it named before or names now."""
+        old, new = set(_targets(change.old)), set(_targets(change.new))
+        for revision in old - new:
+            self._routes[revision].discard(change.key)
+            if not self._routes[revision]:
+                del self._routes[revision]
+        for revision in new:
+            self._routes.setdefault(revision, set()).add(change.key)
+        return old | new
+
+
+def _targets(route: Object | None) -> Iterator[Key]:
+    if route is None:
+        return
+    namespace, _ = key_of(route)
+    for target in (route.get("status") or {}).get("traffic") or ():
+        if name := target.get("revisionName"):
+            yield namespace, name
+
+
+class Watch:
+    """One revision while it matters: its Deployment, its windows, and the memory of its decisions."""
+
+    __slots__ = ("_backlog", "_panic", "_policy", "_read_from", "_report", "_scaled", "_stable", "deployment", "memory")
+
+    def __init__(self, deployment: Object) -> None:
+        self.deployment = deployment
+        self.memory: Memory | None = None
+        self._policy: Policy | None = None
+        self._read_from: Object | None = None  # the Revision that the policy was read from
+        self._scaled: tuple[int, int] | None = None  # (resourceVersion, replicas) of our own last change
+        self._report: LoadReport | None = None
+        self._backlog = 0  # as the sample before the last one had it
+        self._stable: Window | None = None
+        self._panic: Window | None = None
+
+    @property
+    def replicas(self) -> int:
+        """Pods asked for: what the informer shows, unless we changed it since and it does not know yet."""
+        if self._scaled is not None and int(self.deployment["metadata"]["resourceVersion"]) < self._scaled[0]:
+            return self._scaled[1]
+        replicas = (self.deployment.get("spec") or {}).get("replicas")
+        return 1 if replicas is None else int(replicas)
+
+    def scaled(self, scale: Object, replicas: int) -> None:
+        """Remember a change of ours until the informer shows it."""
+        self._scaled = (int(scale["metadata"]["resourceVersion"]), replicas)
+
+    def policy(self, revision: Object, defaults: Defaults) -> Policy:
+        """Return the revision's policy, read anew only when the Revision changed."""
+        if self._policy is None or self._read_from is not revision:
+            fresh = read_policy(revision, self.deployment, defaults)
+            if self._policy is None or fresh.scaling != self._policy.scaling:
+                self._stable = self._panic = None
+            self._policy, self._read_from = fresh, revision
+        return self._policy
+
+    def fall_back(self, revision: Object, defaults: Defaults) -> Policy:
+        """Return, until the Revision changes, the policy of one without annotations: its own cannot be read."""
+        self._policy, self._read_from = (
+            read_policy({**revision, "metadata": {}, "spec": {}}, self.deployment, defaults),
+            revision,
+        )
+        return self._policy
+
+    def sample(self, report: LoadReport | None, start_s: float, end_s: float) -> None:
+        """Take in what went on between two times; no report from our own throttlers means that nothing did."""
+        if self._policy is None:
+            return
+        scaling = self._policy.scaling
+        if self._stable is None or self._panic is None:
+            self._stable = Window(scaling.stable_window_s, scaling.aggregation)
+            self._panic = Window(scaling.panic_window_s, scaling.aggregation)
+        self._backlog = _backlog(self._report)
+        self._report = report
+        load = 0.0
+        if report is not None and end_s > start_s:
+            rps = scaling.metric is Metric.RPS
+            load = report.requests / (end_s - start_s) if rps else report.average_concurrency
+        self._stable.record(start_s, end_s, load)
+        self._panic.record(start_s, end_s, load)
+
+    def look(self, now_s: float, *, reachable: bool, poked: bool) -> Snapshot:
+        """Return what is known now. `poked`: a request came since the last sample."""
+        report = self._report
+        ready = (self.deployment.get("status") or {}).get("readyReplicas") or 0 if report is None else report.ready_pods
+        backlog = _backlog(report)
+        if ready > 0:
+            # A queue that was there at both of two samples is lack of room; a shorter one may be chance.
+            backlog = min(backlog, self._backlog)
+        return Snapshot(
+            now_s=now_s,
+            replicas=self.replicas,
+            ready_pods=ready,
+            stable_load=None if self._stable is None else self._stable.average(now_s),
+            panic_load=None if self._panic is None else self._panic.average(now_s),
+            waiting=max(0 if report is None else report.queued + report.in_flight, int(poked)),
+            backlog=backlog,
+            reachable=reachable,
+        )
+
+    def decide(self, seen: Snapshot, policy: Policy, revision: Object) -> Decision:
+        """Decide, and remember."""
+        if self.memory is None:
+            self.memory = Memory.begin(seen, initialized=condition(revision, "Ready") == "True")
+        decision = decide(policy, seen, self.memory)
+        self.memory = decision.memory
+        return decision
+
+    def rest(self) -> None:
+        """Forget the samples: a revision that wakes is judged by what comes then, not by the silence before."""
+        self._stable = self._panic = self._report = None
+        self._backlog = 0
+
+
+def _backlog(report: LoadReport | None) -> int:
+    return 0 if report is None or report.queued == 0 else report.queued + report.in_flight

@@ -1,0 +1,208 @@
+"""Look at every revision that is not asleep, decide, and scale its Deployment: all effects are here, in that order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from typing import Protocol
+
+from activator.autoscaler import export
+from activator.autoscaler.collect import Routed, Watch
+from activator.autoscaler.decide import Decision, Policy, Reason, Snapshot
+from activator.autoscaler.explain import explain
+from activator.throttle.report import LoadReport
+from torpor.aio.backoff import Backoff
+from torpor.aio.clock import Clock
+from torpor.errors import InvalidInputError, NotFoundError
+from torpor.kube import Change, Cluster, Informer, Recorder, WorkQueue
+from torpor.kube.informer import Key
+from torpor.spec import names
+from torpor.spec.autoscaling import Defaults
+from torpor.spec.kinds import DEPLOYMENT, Object
+from torpor.spec.knative import condition
+from torpor.telemetry import metrics
+
+log = logging.getLogger(__name__)
+
+SAMPLE_S = 1.0
+"""One bucket of a window."""
+TICK_S = 2.0
+"""Knative's."""
+# While requests wait, the API is asked again at least this often.
+RETRY = Backoff(first_s=0.05, limit_s=2.0)
+
+
+class Loads(Protocol):
+    """What the throttlers tell, and promise while a revision goes to zero."""
+
+    def report(self, now_s: float) -> Iterable[LoadReport]:
+        """Return what went on since the last report, for revisions with requests or pods."""
+
+    def freeze_if_idle(self, revision: Key) -> bool:
+        """Hand out no more slots from now on; False, and nothing done, where a request waits or is being served."""
+
+    def thaw(self, revision: Key) -> None:
+        """Hand out slots again."""
+
+
+class Autoscaler:
+    """Call `poke` when a request finds no pod; `run` does the rest.
+
+    Make it before the informers run: it subscribes to them.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        deployments: Informer,
+        revisions: Informer,
+        routes: Informer,
+        loads: Loads,
+        recorder: Recorder,
+        clock: Clock,
+        defaults: Defaults,
+    ) -> None:
+        self._cluster = cluster
+        self._informers = (deployments, revisions, routes)
+        self._revisions = revisions
+        self._loads = loads
+        self._recorder = recorder
+        self._clock = clock
+        self._defaults = defaults
+        self._queue: WorkQueue[Key] = WorkQueue(self._scale, backoff=RETRY)
+        self._routed = Routed()
+        # Every revision with a Deployment; of them those to look at, for they have pods, load, or news; and those
+        # that a request waited for since the last sample.
+        self._watched: dict[Key, Watch] = {}
+        self._awake: set[Key] = set()
+        self._poked: set[Key] = set()
+        self._sampled_s = clock.monotonic()
+        deployments.subscribe(self._deployment_changed)
+        revisions.subscribe(self._revision_changed)
+        routes.subscribe(self._route_changed)
+
+    def poke(self, revision: Key) -> None:
+        """Wake a revision at once: a request waits for it. Cheap, never blocks, and may be called for each request."""
+        self._poked.add(revision)
+        self._awake.add(revision)
+        # Not in a hurry: after a failure the queue backs off, however many requests come meanwhile.
+        self._queue.add(revision, hurry=False)
+
+    async def run(self) -> None:
+        """Sample every second, decide every other; returns only when cancelled."""
+        for informer in self._informers:
+            await informer.synced()
+        self._sampled_s = self._clock.monotonic()
+        try:
+            while True:
+                for _ in range(round(TICK_S / SAMPLE_S)):
+                    await asyncio.sleep(SAMPLE_S)
+                    self.sample()
+                self.tick()
+        finally:
+            await self._queue.close()
+
+    def sample(self) -> None:
+        """Put what went on since the last sample into the windows."""
+        start_s, self._sampled_s = self._sampled_s, self._clock.monotonic()
+        reports = {report.revision: report for report in self._loads.report(self._sampled_s)}
+        self._awake |= reports.keys()
+        self._poked.clear()  # the reports know of those requests now
+        for key in self._awake & self._watched.keys():
+            self._watched[key].sample(reports.get(key), start_s, self._sampled_s)
+
+    def tick(self) -> None:
+        """Decide for every revision that is not asleep, and have those scaled whose decision is not what there is."""
+        began = self._clock.monotonic()
+        for key in list(self._awake):
+            try:
+                self._look_after(key)
+            except Exception:  # one bad revision must not stop the scaling of all others
+                log.exception("deciding the scale of %s/%s failed", *key)
+        metrics.AUTOSCALER_TICK_SECONDS.set(self._clock.monotonic() - began)
+
+    def _look_after(self, key: Key) -> None:
+        watch = self._watched.get(key)
+        decided = None if watch is None else self._decide(key, watch)
+        if watch is None or decided is None:
+            self._awake.discard(key)  # a Deployment or Revision that comes puts it back
+            return
+        _, seen, decision = decided
+        metrics.AUTOSCALER_DECISIONS.labels(decision.reason.value).inc()
+        if decision.pods != seen.replicas:
+            self._queue.add(key, hurry=False)
+        elif decision.pods == 0 and seen.waiting == 0 and seen.ready_pods == 0:
+            self._awake.discard(key)
+            watch.rest()
+            export.forget(key)
+            return
+        export.show(key, *decided)
+
+    def _decide(self, key: Key, watch: Watch) -> tuple[Policy, Snapshot, Decision] | None:
+        """Decide from what is known now; None while its Revision is not known."""
+        revision = self._revisions.items.get(key)
+        if revision is None:
+            return None
+        try:
+            policy = watch.policy(revision, self._defaults)
+        except InvalidInputError as error:
+            policy = watch.fall_back(revision, self._defaults)
+            log.warning("%s/%s is scaled by the defaults of the cluster: %s", *key, error)
+            self._recorder.emit(watch.deployment, "Warning", "InvalidScaling", f"the defaults are used: {error}")
+        # A new revision is not in any route's status before it is ready for the first time.
+        reachable = key in self._routed or condition(revision, "Ready") == "Unknown"
+        seen = watch.look(self._clock.monotonic(), reachable=reachable, poked=key in self._poked)
+        return policy, seen, watch.decide(seen, policy, revision)
+
+    async def _scale(self, key: Key) -> None:
+        """Bring one Deployment to what is right at this moment; one at a time per revision, so no wake is lost."""
+        watch = self._watched.get(key)
+        decided = None if watch is None else self._decide(key, watch)
+        if watch is None or decided is None or decided[2].pods == watch.replicas:
+            return
+        pods, before = decided[2].pods, watch.replicas
+        if pods == 0 and not self._loads.freeze_if_idle(key):
+            return  # somebody came just now; the next tick knows
+        metadata = watch.deployment["metadata"]
+        try:
+            scale = await self._cluster.patch(
+                DEPLOYMENT, metadata["name"], metadata["namespace"], {"spec": {"replicas": pods}}, sub="scale"
+            )
+        except NotFoundError:
+            log.info("the Deployment of %s/%s is gone: not scaled to %d", *key, pods)
+            return
+        finally:
+            if pods == 0:
+                self._loads.thaw(key)
+        watch.scaled(scale, pods)
+        self._tell(key, watch.deployment, explain(before, *decided), decided[2].reason)
+
+    def _tell(self, key: Key, deployment: Object, message: str, reason: Reason) -> None:
+        log.info("%s/%s %s", *key, message, extra={"namespace": key[0], "revision": key[1], "reason": reason.value})
+        self._recorder.emit(deployment, "Normal", reason.value, message)
+
+    def _deployment_changed(self, change: Change) -> None:
+        deployment = change.new or change.old or {}
+        name = (deployment["metadata"].get("labels") or {}).get(names.REVISION)
+        if not name:
+            return
+        key = (change.key[0], name)
+        if change.new is None:
+            self._watched.pop(key, None)
+            export.forget(key)
+            return
+        watch = self._watched.get(key)
+        if watch is None or watch.deployment["metadata"]["uid"] != deployment["metadata"]["uid"]:
+            watch = self._watched[key] = Watch(deployment)
+        watch.deployment = deployment
+        self._awake.add(key)
+        if watch.replicas == 0:
+            # A request may have come before the Deployment did, or before somebody's hand put it to zero.
+            self._queue.add(key, hurry=False)
+
+    def _revision_changed(self, change: Change) -> None:
+        self._awake.add(change.key)
+
+    def _route_changed(self, change: Change) -> None:
+        self._awake |= self._routed.update(change)
