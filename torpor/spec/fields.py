@@ -102,9 +102,8 @@ class Fields:
         value = self.raw.get(name)
         if value is None:
             return None
-        # bool is an int to Python; JSON has 3.0 for 3 in some clients.
-        if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
-            raise self.refuse(name, f"use a whole number from {minimum} to {maximum}")
-        if not minimum <= value <= maximum:
+        # bool is an int to Python; JSON has 3.0 for 3 in some clients; YAML has .inf and .nan, which have no int.
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not minimum <= value <= maximum or value != int(value):
             raise self.refuse(name, f"use a whole number from {minimum} to {maximum}")
         return int(value)
