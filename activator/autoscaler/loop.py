@@ -132,7 +132,7 @@ class Autoscaler:
         metrics.AUTOSCALER_DECISIONS.labels(decision.reason.value).inc()
         if decision.pods != seen.replicas:
             self._queue.add(key, hurry=False)
-        elif decision.pods == 0 and seen.waiting == 0 and seen.ready_pods == 0:
+        elif decision.pods == seen.ready_pods == seen.waiting == 0 and decision.reason is not Reason.NO_DATA:
             self._awake.discard(key)
             watch.rest()
             export.forget(key)

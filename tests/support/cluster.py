@@ -1,0 +1,139 @@
+"""A Kubernetes API in memory, for what is tested with a clock that stands still: `Cluster` without a socket.
+
+It knows what the parts under test use: list, watch, get, create, merge patch (also of `scale` and `status`), delete.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import itertools
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
+
+from torpor import errors
+from torpor.kube import Patch
+from torpor.spec.kinds import Kind, Object, key_of
+
+
+class FakeCluster:
+    """Objects by kind; every change is told to the watches at once."""
+
+    def __init__(self) -> None:
+        self._versions = itertools.count(1)
+        self._objects: dict[Kind, dict[tuple[str, str], Object]] = defaultdict(dict)
+        self._watches: dict[Kind, list[asyncio.Queue[tuple[str, Object]]]] = defaultdict(list)
+        self.patches: list[tuple[str, str, Any]] = []
+        """(kind, name, body) of every patch that was asked for, refused ones too."""
+        self.before_patch: Callable[[], None] | None = None
+        """Called while a patch is on its way; may raise what the API answers."""
+        self.held: asyncio.Event | None = None
+        """While set to an event, a patch waits for it after it was applied: the answer is on its way."""
+
+    # --- for tests ---------------------------------------------------------------------------------------------
+
+    def put(self, kind: Kind, obj: Object) -> Object:
+        """Create or replace an object, as somebody else would."""
+        key = key_of(obj)
+        known = self._objects[kind].get(key)
+        stored = copy.deepcopy(obj) | {"apiVersion": kind.api_version, "kind": kind.kind}
+        stored["metadata"].setdefault("uid", known["metadata"]["uid"] if known else f"uid-{next(self._versions)}")
+        stored["metadata"]["resourceVersion"] = str(next(self._versions))
+        self._objects[kind][key] = stored
+        self._tell(kind, "MODIFIED" if known else "ADDED", stored)
+        return copy.deepcopy(stored)
+
+    def change(self, kind: Kind, name: str, namespace: str, body: Object) -> Object:
+        """Merge into an object, as somebody else would."""
+        return self.put(kind, _merge(self._find(kind, name, namespace), body))
+
+    def remove(self, kind: Kind, name: str, namespace: str) -> None:
+        gone = self._objects[kind].pop((namespace, name))
+        gone["metadata"]["resourceVersion"] = str(next(self._versions))
+        self._tell(kind, "DELETED", gone)
+
+    def all(self, kind: Kind) -> list[Object]:
+        return copy.deepcopy(list(self._objects[kind].values()))
+
+    # --- as torpor.kube.Cluster ----------------------------------------------------------------------------------
+
+    async def list(
+        self, kind: Kind, namespace: str | None = None, *, labels: str = "", fields: str = ""
+    ) -> tuple[list[Object], str]:
+        assert (namespace, labels, fields) == (None, "", ""), "selectors are the real API's business"
+        return self.all(kind), str(next(self._versions))
+
+    async def watch(
+        self, kind: Kind, resource_version: str, namespace: str | None = None, *, labels: str = "", fields: str = ""
+    ) -> AsyncGenerator[tuple[str, Object]]:
+        queue: asyncio.Queue[tuple[str, Object]] = asyncio.Queue()
+        self._watches[kind].append(queue)
+        try:
+            while True:
+                type_, obj = await queue.get()
+                if int(obj["metadata"]["resourceVersion"]) > int(resource_version):
+                    yield type_, obj
+        finally:
+            self._watches[kind].remove(queue)
+
+    async def get(self, kind: Kind, name: str, namespace: str | None = None, sub: str | None = None) -> Object:
+        return copy.deepcopy(self._find(kind, name, namespace or ""))
+
+    async def create(self, kind: Kind, obj: Object) -> Object:
+        if key_of(obj) in self._objects[kind]:
+            raise errors.ConflictError(f"{obj['metadata']['name']} exists already")
+        return self.put(kind, obj)
+
+    async def patch(
+        self,
+        kind: Kind,
+        name: str,
+        namespace: str | None,
+        body: Any,
+        *,
+        how: Patch = Patch.MERGE,
+        sub: str | None = None,
+        manager: str = "torpor",
+        force: bool = False,
+    ) -> Object:
+        assert how is Patch.MERGE, "other patches are the real API's business"
+        self.patches.append((kind.kind, name, body))
+        await asyncio.sleep(0)  # a request is never answered within the same turn of the loop
+        if self.before_patch is not None:
+            self.before_patch()
+        patched = self.change(kind, name, namespace or "", body)
+        if self.held is not None:
+            await self.held.wait()
+        if sub != "scale":
+            return patched
+        metadata = {name: patched["metadata"][name] for name in ("name", "namespace", "resourceVersion")}
+        return {"kind": "Scale", "metadata": metadata, "spec": {"replicas": patched["spec"]["replicas"]}}
+
+    async def delete(self, kind: Kind, name: str, namespace: str | None = None, **_: Any) -> Object:
+        gone = self._find(kind, name, namespace or "")
+        self.remove(kind, name, namespace or "")
+        return gone
+
+    def _find(self, kind: Kind, name: str, namespace: str) -> Object:
+        try:
+            return self._objects[kind][namespace, name]
+        except KeyError:
+            raise errors.NotFoundError(f'{kind.plural} "{name}" not found') from None
+
+    def _tell(self, kind: Kind, type_: str, obj: Object) -> None:
+        for queue in self._watches[kind]:
+            queue.put_nowait((type_, copy.deepcopy(obj)))
+
+
+def _merge(into: Any, patch: Any) -> Any:
+    """RFC 7386."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(into) if isinstance(into, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = _merge(merged.get(key), value)
+    return merged
