@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 
 import aiohttp
 import orjson
+import yaml
 
 from torpor import errors
 from torpor.spec.kinds import Kind, Object
@@ -67,8 +68,9 @@ class Cluster:
             if kubeconfig is None:
                 config.load_incluster_config(configuration)
             else:
+                _check_kubeconfig(kubeconfig)
                 await config.load_kube_config(str(kubeconfig), client_configuration=configuration, persist_config=False)
-        except config.ConfigException as error:
+        except (config.ConfigException, OSError, yaml.YAMLError) as error:
             raise errors.SettingError("kubeconfig", str(kubeconfig or "in-cluster"), str(error)) from error
         configuration.connection_pool_maxsize = 0  # a watch holds a connection: no limit
         return cls(client.ApiClient(configuration))
@@ -247,6 +249,12 @@ class Cluster:
             return await session.request(method, url, data=data, headers=headers, timeout=timeout)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise errors.UnavailableError(f"no answer from the Kubernetes API at {url}: {error}") from error
+
+
+def _check_kubeconfig(path: Path) -> None:
+    """Refuse what is no kubeconfig at all; the library would fail on it in a way of its own."""
+    if not isinstance(yaml.safe_load(path.read_text()), dict):
+        raise errors.SettingError("kubeconfig", str(path), "a file with clusters, users and contexts is needed")
 
 
 def _present(**query: str) -> dict[str, str]:
