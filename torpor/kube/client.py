@@ -201,14 +201,19 @@ class Cluster:
         return document
 
     async def stream(
-        self, path: str, query: dict[str, str] | None = None, *, silence_s: float | None = None
+        self,
+        path: str,
+        query: dict[str, str] | None = None,
+        *,
+        silence_s: float | None = None,
+        accept: str = "*/*",
     ) -> AsyncGenerator[bytes]:
         """Yield the lines of an answer that goes on: a watch, a followed log, server-sent events.
 
         Close it (`contextlib.aclosing`) when leaving early: it holds a connection. After `silence_s` without a
         byte it raises UnavailableError.
         """
-        response = await self._send("GET", path, query, None, "application/json", "*/*", silence_s)
+        response = await self._send("GET", path, query, None, "application/json", accept, silence_s)
         try:
             if response.status >= 400:
                 raise _error(response.status, _json(await response.read()))
