@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Protocol
 
 from activator.autoscaler.decide import Decision, Memory, Policy, Snapshot, decide
 from activator.autoscaler.window import Window
-from activator.throttle.report import LoadReport
 from torpor.kube import Change
 from torpor.kube.informer import Key
 from torpor.spec.autoscaling import Defaults, Metric, parse_scaling
@@ -17,6 +17,34 @@ from torpor.spec.knative import condition, parse_limits
 PROGRESS_DEADLINE_S = 600
 # Knative's: time for a failed start to be reported before its pods are taken away.
 ACTIVATION_BUFFER_S = 30
+
+
+class LoadReport(Protocol):
+    """What a throttler tells of one revision: `activator.throttle.report.LoadReport` fits."""
+
+    @property
+    def revision(self) -> Key:
+        """Namespace and name."""
+
+    @property
+    def average_concurrency(self) -> float:
+        """Requests queued or being served, on average since the last report."""
+
+    @property
+    def requests(self) -> int:
+        """Requests that came since the last report."""
+
+    @property
+    def queued(self) -> int:
+        """Requests that wait for a pod at this moment."""
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that pods are serving at this moment."""
+
+    @property
+    def ready_pods(self) -> int:
+        """Pods that are ready at this moment."""
 
 
 def read_policy(revision: Object, deployment: Object, defaults: Defaults) -> Policy:

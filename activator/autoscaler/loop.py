@@ -8,10 +8,9 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from activator.autoscaler import export
-from activator.autoscaler.collect import Routed, Watch
+from activator.autoscaler.collect import LoadReport, Routed, Watch
 from activator.autoscaler.decide import Decision, Policy, Reason, Snapshot
 from activator.autoscaler.explain import explain
-from activator.throttle.report import LoadReport
 from torpor.aio.backoff import Backoff
 from torpor.aio.clock import Clock
 from torpor.errors import InvalidInputError, NotFoundError

@@ -8,8 +8,6 @@ import math
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 
-from activator.throttle.report import LoadReport
-
 from activator.autoscaler.loop import SAMPLE_S, TICK_S, Autoscaler
 from tests.support.clock import FakeClock
 from tests.support.cluster import FakeCluster
@@ -20,6 +18,18 @@ from torpor.spec.kinds import DEPLOYMENT, EVENT, REVISION, ROUTE, Object
 
 KEY = ("default", "r1")
 NAME = "r1-deployment"
+
+
+@dataclass(frozen=True)
+class Report:
+    """Fits `activator.autoscaler.collect.LoadReport`."""
+
+    revision: tuple[str, str]
+    average_concurrency: float
+    requests: int
+    queued: int
+    in_flight: int
+    ready_pods: int
 
 
 @dataclass
@@ -47,12 +57,12 @@ class FakeThrottlers:
         for traffic in self.of.values():
             traffic.area += (traffic.queued + traffic.in_flight) * seconds
 
-    def report(self, now_s: float) -> Iterable[LoadReport]:
+    def report(self, now_s: float) -> Iterable[Report]:
         seconds, self._since_s = now_s - self._since_s, now_s
         for revision, traffic in self.of.items():
             average = traffic.area / seconds if seconds > 0 else 0.0
             requests, traffic.area, traffic.requests = traffic.requests, 0.0, 0
-            yield LoadReport(
+            yield Report(
                 revision=revision,
                 average_concurrency=average,
                 requests=requests,
