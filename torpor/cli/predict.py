@@ -3,37 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from urllib.parse import urlsplit
 
-import aiohttp
 import click
 import orjson
 
 from torpor import errors
-from torpor.aio.clock import SystemClock
+from torpor.cli.ask import Answer, ask
 from torpor.cli.connection import Where, connected, connection_options
 from torpor.cli.options import DURATION
-from torpor.cli.request import Call, build_call, read_data
-from torpor.cli.services import Service, find_service
-from torpor.cli.timeline import Stage, parse_cold_start
-from torpor.cli.view import show_wake
-from torpor.cli.wake import Wake, is_ready, watch_wake
-from torpor.kube import Cluster
-from torpor.spec.kinds import POD
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back, and how long it took."""
-
-    status: int
-    body: bytes
-    seconds: float
-    cold_start: dict[str, float]
-    stages: tuple[Stage, ...]
+from torpor.cli.request import build_call, read_data
+from torpor.cli.services import find_service
 
 
 @click.command()
@@ -84,60 +63,9 @@ async def _predict(
     async with connected(where) as cluster:
         service = await find_service(cluster, name, where.namespace)
         call = build_call(service.name, body, texts, protocol, path, is_model=service.is_model)
-        answer = await _ask(cluster, service, where, call, timeout_s)
+        answer = await ask(cluster, service, where, call, timeout_s)
     _print(answer, as_json=as_json)
     return 0 if answer.status < 400 else 1
-
-
-async def _ask(cluster: Cluster, service: Service, where: Where, call: Call, timeout_s: float) -> Answer:
-    """Send the request; if no pod is ready, show the wait."""
-    url = service.url()
-    pods, _ = await cluster.list(POD, service.namespace, labels=service.selector)
-    clock = SystemClock()
-    async with contextlib.AsyncExitStack() as stack:
-        session = await stack.enter_async_context(aiohttp.ClientSession())
-        watched = not any(is_ready(pod) for pod in pods)
-        if watched:
-            wake = await stack.enter_async_context(_shown(cluster, service, clock))
-        else:
-            wake = Wake(clock, lambda: None)
-        try:
-            async with asyncio.timeout(timeout_s), _send(session, url, where, call) as response:
-                body = await response.read()
-        except TimeoutError as error:
-            raise errors.DeadlineError(f"no answer from {url} within {timeout_s:g} s") from error
-        except aiohttp.ClientError as error:
-            raise errors.UnavailableError(f"{url} could not be asked: {error}") from error
-        wake.answered()
-    cold = parse_cold_start(response.headers.get("Torpor-Cold-Start", ""))
-    return Answer(response.status, body, wake.now_s, cold, wake.stages() if watched else ())
-
-
-@contextlib.asynccontextmanager
-async def _shown(cluster: Cluster, service: Service, clock: SystemClock) -> AsyncIterator[Wake]:
-    """Give a wake that is watched and shown from now on."""
-    with show_wake(service.name, clock) as wake:
-        async with watch_wake(cluster, service, wake):
-            wake.sent_at = clock.wall()  # not before the watch is ready: it would count as waiting
-            yield wake
-
-
-def _send(
-    session: aiohttp.ClientSession, url: str, where: Where, call: Call
-) -> contextlib.AbstractAsyncContextManager[aiohttp.ClientResponse]:
-    """A laptop's services are where its API is: their names are for the Host header, not for a name server."""
-    parts = urlsplit(url)
-    headers = {"Content-Type": "application/json"}
-    target = url.rstrip("/") + call.path
-    if where.is_laptop:
-        headers["Host"] = parts.netloc
-        target = f"http://{_host(where)}:{parts.port or 80}{call.path}"
-    return session.request(call.method, target, data=call.body, headers=headers, allow_redirects=False)
-
-
-def _host(where: Where) -> str:
-    host = urlsplit(where.server).hostname or "127.0.0.1"
-    return f"[{host}]" if ":" in host else host
 
 
 def _print(answer: Answer, *, as_json: bool) -> None:

@@ -20,6 +20,8 @@ from torpor.spec.kinds import POD, Object
 RETRY_S = 0.05
 """Between tries to read the progress of a pod whose process does not listen yet."""
 SILENCE_S = 60.0
+SETTLE_S = 1.0
+"""How long the last report of the load may come after the answer; the two travel on different connections."""
 
 
 class Wake:
@@ -35,6 +37,7 @@ class Wake:
         self._pod_at: float | None = None
         self._ready_at: float | None = None
         self._progress: Progress | None = None
+        self._complete = asyncio.Event()
 
     @property
     def now_s(self) -> float:
@@ -54,6 +57,16 @@ class Wake:
         self.answered_at = self._clock.wall()
         self._on_change()
 
+    def nothing_more(self) -> None:
+        """The last report is here, or there will never be one."""
+        self._complete.set()
+
+    async def settled(self) -> None:
+        """Return when the whole load was reported, or when waiting for it is not worth it."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_S):
+                await self._complete.wait()
+
     def saw_pod(self, pod: Object) -> None:
         """Take in the pod's newest state."""
         self._pod_at = self._pod_at or self._clock.wall()
@@ -66,6 +79,8 @@ class Wake:
         """Take in a report of the predictor."""
         self._progress = progress
         self.note = progress.error or self.note
+        if progress.state == "ready":
+            self.nothing_more()
         self._on_change()
 
 
@@ -123,12 +138,12 @@ async def _follow_progress(cluster: Cluster, pod: Object, wake: Wake) -> None:
     metadata = pod["metadata"]
     path = (metadata.get("annotations") or {}).get(names.PROGRESS_PATH)
     if not path:
+        wake.nothing_more()
         return
     ports = pod["spec"]["containers"][0].get("ports") or ()
     port = f":{ports[0]['containerPort']}" if ports else ""
     url = f"{POD.path(metadata['namespace'], metadata['name'] + port)}/proxy{path}"
-    ended = False
-    while not ended:
+    while True:
         lines = cluster.stream(url, accept="text/event-stream", silence_s=SILENCE_S)
         try:
             async with contextlib.aclosing(lines):
@@ -136,15 +151,13 @@ async def _follow_progress(cluster: Cluster, pod: Object, wake: Wake) -> None:
                     if line.startswith(b"data:"):
                         progress = parse_progress(orjson.loads(line[5:]))
                         wake.saw_progress(progress)
-                        ended = progress.state == "ready"
-                        if ended:
-                            break
+                        if progress.state == "ready":
+                            return
         except errors.NotFoundError:
             return  # the pod went away
         except errors.TorporError:
             pass  # it does not listen yet, or started anew
-        if not ended:
-            await asyncio.sleep(RETRY_S)
+        await asyncio.sleep(RETRY_S)
 
 
 def _age(pod: Object) -> tuple[str, str]:
