@@ -47,8 +47,8 @@ def read(source: str) -> list[Document]:
 
 def parse(text: str, place: str) -> Iterator[Document]:
     """Yield the objects of a stream of documents; a `List` is taken apart."""
-    loader = _Loader(text)
     try:
+        loader = _Loader(text)
         while loader.check_node():
             node = loader.get_node()
             value = None if node is None else loader.construct_document(node)
@@ -60,8 +60,6 @@ def parse(text: str, place: str) -> Iterator[Document]:
         raise ManifestError(f"{place}{where}: {error.problem or error.context}") from error
     except yaml.YAMLError as error:  # a character that YAML does not allow
         raise ManifestError(f"{place}: {error}") from error
-    finally:
-        loader.dispose()
 
 
 def _documents(value: Any, place: str) -> Iterator[Document]:

@@ -60,10 +60,9 @@ class Printer:
             grid.add_column(no_wrap=True, min_width=width)
         for line in lines:
             grid.add_row(*(Text(cell, style="bold" if line is header else _style(cell)) for cell in line))
-        if self._console.is_terminal:
-            self._console.print(grid)
-        else:  # for a program or a file: whole lines, whatever the width of nothing
-            self._console.print(grid, width=sum(self._widths) + GAP * len(self._widths))
+        if not self._console.is_terminal:  # a program or a file has no width: whole lines
+            self._console.width = sum(self._widths) + GAP * len(self._widths)
+        self._console.print(grid)
         self._rows, self._header_shown = [], True
 
 
