@@ -1,0 +1,101 @@
+"""Write the reference pages that follow from the code: the command line, and the table of errors."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from pathlib import Path
+
+import click
+
+from torpor import errors
+from torpor.cli.main import COMMANDS, cli
+from torpor.web.status import TABLE
+
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
+NOTE = "<!-- Written by scripts/generate-docs; change the code, not this page. -->"
+
+ABOUT_COMMANDS = """\
+Exit status: 0 it worked; 1 it failed, and one line on stderr says why; 2 the command was used wrongly; 130 Ctrl-C.
+`TORPOR_DEBUG=1` shows where an unexpected error came from.
+
+Every command but `up` finds the cluster by `--kubeconfig`, else `$KUBECONFIG`, else `~/.torpor/kubeconfig`, which
+`torpor up` writes. `kubectl --kubeconfig ~/.torpor/kubeconfig` speaks to the same cluster."""
+
+ABOUT_ERRORS = """\
+A request that is refused is answered with JSON: `{"error": "what went wrong", "reason": "…"}`. The reason is one word
+for programs; the message is for people. A 503 carries `Retry-After` in seconds. The Kubernetes API answers with
+Kubernetes' own `Status` objects instead."""
+
+
+def command_line() -> str:
+    """Return the page of every command's `--help`."""
+    parts = [
+        "# The `torpor` command",
+        NOTE,
+        ABOUT_COMMANDS,
+        _help([], cli),
+    ]
+    root = click.Context(cli, info_name="torpor")
+    for name in COMMANDS:
+        command = cli.get_command(root, name)
+        if command is None:
+            raise errors.NotFoundError(f"torpor {name} is listed and cannot be imported")
+        parts += [f"## `torpor {name}`", _help([name], command)]
+    return "\n\n".join(parts) + "\n"
+
+
+def table_of_errors() -> str:
+    """Return the page of what the data ports answer when they refuse."""
+    rows = [f"| {status} | `{reason}` | {_meaning(kind)} |" for kind, status, reason in TABLE]
+    parts = [
+        "# Errors on the data ports",
+        NOTE,
+        ABOUT_ERRORS,
+        "| status | reason | meaning |\n|---|---|---|\n"
+        + "\n".join([*rows, "| 500 | `Internal` | A bug. The log of the service says more. |"]),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _help(path: list[str], command: click.Command) -> str:
+    context: click.Context | None = None
+    for name in ("torpor", *path):
+        context = click.Context(command, parent=context, info_name=name, terminal_width=100)
+    text = command.get_help(context or click.Context(command))
+    return f"```text\n{text.rstrip()}\n```"
+
+
+def _meaning(kind: type[errors.TorporError]) -> str:
+    """Return the first sentence of the type's docstring."""
+    sentence = re.split(r"(?<=[.])\s", inspect.cleandoc(kind.__doc__ or ""))[0]
+    again = " Trying again can help." if kind.retryable else ""
+    return sentence + again
+
+
+PAGES = {"cli.md": command_line, "errors.md": table_of_errors}
+
+
+def main() -> int:
+    verify = sys.argv[1:] == ["--verify"]
+    if sys.argv[1:] and not verify:
+        print("usage: scripts/generate-docs [--verify]", file=sys.stderr)
+        return 2
+    stale = []
+    for name, page in PAGES.items():
+        path, text = REFERENCE / name, page()
+        if path.exists() and path.read_text() == text:
+            continue
+        stale.append(name)
+        if not verify:
+            path.write_text(text)
+            print(f"wrote {path.relative_to(Path.cwd())}")
+    if verify and stale:
+        print(f"out of date: {', '.join(stale)}; run scripts/generate-docs", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
