@@ -108,7 +108,7 @@ def serving(folder: Path) -> Iterator[tuple[Api, Path]]:
     api, loop, started = Api(), asyncio.new_event_loop(), threading.Event()
 
     async def serve() -> web.ServerRunner:
-        runner = web.ServerRunner(web.Server(api.handle), shutdown_timeout=0.1)
+        runner = web.ServerRunner(web.Server(api.handle, handler_cancellation=True), shutdown_timeout=0.1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         api.url = f"http://127.0.0.1:{runner.addresses[0][1]}"

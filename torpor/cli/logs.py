@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import sys
 from collections.abc import Callable
 
 import click
@@ -120,7 +121,9 @@ def _writer(prefix: str) -> Write:
 
 
 def _prefix(pod: Object, colour: str) -> str:
-    return click.style(f"[{pod['metadata']['name'].rpartition('-')[2]}]", fg=colour) + " "
+    mark = f"[{pod['metadata']['name'].rpartition('-')[2]}]"
+    # click takes colours out for pipes only where it is given text, and this goes out as bytes.
+    return (click.style(mark, fg=colour) if sys.stdout.isatty() else mark) + " "
 
 
 def _has_started(pod: Object) -> bool:

@@ -74,10 +74,10 @@ async def observed(
 
 def mark_of(kind: Kind, obj: Object) -> Mark:
     """Return whether an object is ready, once its controller has seen its newest generation."""
-    generation = obj["metadata"].get("generation")
+    generation = obj["metadata"].get("generation", 0)
     seen = (obj.get("status") or {}).get("observedGeneration", generation)
     mark = conditions.read(obj, READY_CONDITION[kind.group, kind.kind])
-    if mark is None or seen != generation:
+    if mark is None or seen < generation:
         return conditions.unknown("Waiting", "its controller has not looked at it yet")
     return mark
 
