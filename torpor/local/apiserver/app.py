@@ -1,0 +1,167 @@
+"""Put the API server together, serve, and end cleanly."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import ipaddress
+import logging
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import uvicorn
+
+from torpor.aio.clock import Clock, SystemClock
+from torpor.aio.ready import notify
+from torpor.errors import SettingError
+from torpor.local.apiserver.api.app import build
+from torpor.local.apiserver.api.pods import Pods
+from torpor.local.apiserver.api.resources import Resources
+from torpor.local.apiserver.api.watch import Closing
+from torpor.local.apiserver.files import ensure_token, locked, write_kubeconfig
+from torpor.local.apiserver.kinds.table import BY_KIND, RESOURCES
+from torpor.local.apiserver.pki import ensure_pki
+from torpor.local.apiserver.podlogs import LogReader
+from torpor.local.apiserver.registry.deletion import Deletion
+from torpor.local.apiserver.registry.expiry import expire_events
+from torpor.local.apiserver.registry.options import WriteOptions
+from torpor.local.apiserver.registry.registry import Registry
+from torpor.local.apiserver.registry.scale import Scaling
+from torpor.local.apiserver.settings import Settings
+from torpor.local.apiserver.store import Store
+from torpor.spec.kinds import NAMESPACE
+
+log = logging.getLogger(__name__)
+
+NAMESPACES = ("default", "kube-system", "knative-serving")
+DATABASE = "state.db"
+IDLE_S = 300
+"""A connection without requests is kept this long: longer than clients keep theirs, so that they close first."""
+DRAIN_S = 10
+
+
+async def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT; raises SettingError where that cannot begin."""
+    clock = SystemClock()
+    with locked(settings.data_dir), listening(settings.host, settings.port) as listener:
+        now = datetime.datetime.now(datetime.UTC)
+        pki = ensure_pki(settings.data_dir / "pki", settings.host, now)
+        token = ensure_token(settings.data_dir / "token")
+        store = Store(
+            settings.data_dir / DATABASE,
+            [resource.kind for resource in RESOURCES],
+            lambda kind, obj: BY_KIND[kind].selectable(obj),
+            history=settings.history,
+        )
+        with contextlib.closing(store):
+            closing = Closing(store)
+            async with _working(store, clock) as (registry, deletion):
+                resources = Resources(store, registry, deletion, Scaling(registry), closing)
+                logs = LogReader(settings.data_dir, store, lambda: closing.begun)
+                api = build(resources, Pods(registry, logs), token=token, host=settings.host)
+                config = uvicorn.Config(
+                    api,
+                    loop="none",
+                    http="httptools",
+                    ws="none",
+                    lifespan="off",
+                    log_config=None,
+                    access_log=False,
+                    server_header=False,
+                    date_header=True,
+                    ssl_certfile=pki.certificate,
+                    ssl_keyfile=pki.key,
+                    timeout_keep_alive=IDLE_S,
+                    timeout_graceful_shutdown=DRAIN_S,
+                )
+                server = _Server(config, closing, lambda: _announce(settings, listener, pki.ca, token))
+                await server.serve(sockets=[listener])
+
+
+@contextlib.asynccontextmanager
+async def _working(store: Store, clock: Clock) -> AsyncIterator[tuple[Registry, Deletion]]:
+    """Give the registry, with the tasks behind it running."""
+    deletion = Deletion(store, clock)
+    registry = Registry(store, deletion, clock)
+    for name in NAMESPACES:
+        if store.get(NAMESPACE, "", name) is None:
+            registry.create(BY_KIND[NAMESPACE], "", {"metadata": {"name": name}}, WriteOptions(manager="torpor"))
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(work) for work in (deletion.run(), store.fold(), expire_events(deletion, store, clock))
+        ]
+        try:
+            yield registry, deletion
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+@contextlib.contextmanager
+def listening(host: str, port: int) -> Iterator[socket.socket]:
+    """Bind before anything is said about being ready; raises SettingError if the port is taken."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise SettingError("--host", host, f"an address of this machine is needed: {error}") from error
+    with listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(address)
+            listener.listen(2048)
+        except OSError as error:
+            text = f"a port is needed that is free on {host}: {error.strerror}"
+            raise SettingError("--port", port, text) from error
+        yield listener
+
+
+def _announce(settings: Settings, listener: socket.socket, ca: Path, token: str) -> None:
+    port = listener.getsockname()[1]
+    write_kubeconfig(settings.data_dir / "kubeconfig", server_url(settings.host, port), ca, token)
+    log.info("serving the Kubernetes API on %s:%d", settings.host, port)
+    notify(settings.ready_fd)
+
+
+def server_url(host: str, port: int) -> str:
+    """Return where clients on this machine find us; a server on every address is found on the loopback one."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return f"https://{host}:{port}"
+    if address.is_unspecified:
+        host = "127.0.0.1"
+    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, with its signals and its beginning and end in our hands."""
+
+    def __init__(self, config: uvicorn.Config, closing: Closing, on_started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._closing = closing
+        self._on_started = on_started
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """SIGTERM and SIGINT end watches and then the server; uvicorn's own would raise them again afterwards."""
+        loop = asyncio.get_running_loop()
+        ours = (signal.SIGTERM, signal.SIGINT)
+        for number in ours:
+            loop.add_signal_handler(number, self._end)
+        try:
+            yield
+        finally:
+            for number in ours:
+                loop.remove_signal_handler(number)
+
+    def _end(self) -> None:
+        self.should_exit = True
+        self._closing.begin()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_started()

@@ -1,0 +1,1 @@
+"""Every kind that is served: one entry in `table` each."""

@@ -1,0 +1,107 @@
+"""What Knative Serving's validation webhook says about its four kinds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torpor.errors import InvalidInputError
+from torpor.local.apiserver.status import ApiError, denied
+from torpor.spec.fields import Fields
+from torpor.spec.kinds import Object
+from torpor.spec.knative import parse_traffic
+from torpor.spec.revision import parse_revision
+from torpor.spec.service import parse_service, parse_template, scaling_of
+
+WEBHOOK = "validation.webhook.serving.knative.dev"
+
+# What a PodSpec may not have in a revision. Fields that a cluster allows by a feature flag (affinity, tolerations,
+# nodeSelector and the like) pass: the same manifest is for that cluster too.
+_POD_FIELDS = (
+    "activeDeadlineSeconds",
+    "ephemeralContainers",
+    "hostIPC",
+    "hostNetwork",
+    "hostPID",
+    "hostname",
+    "hostUsers",
+    "nodeName",
+    "os",
+    "overhead",
+    "preemptionPolicy",
+    "priority",
+    "readinessGates",
+    "resourceClaims",
+    "restartPolicy",
+    "schedulingGates",
+    "serviceAccount",
+    "setHostnameAsFQDN",
+    "subdomain",
+    "terminationGracePeriodSeconds",
+)
+_CONTAINER_FIELDS = (
+    "lifecycle",
+    "resizePolicy",
+    "restartPolicy",
+    "stdin",
+    "stdinOnce",
+    "tty",
+    "volumeDevices",
+)
+
+
+def admit_service(new: Object, old: Object | None) -> None:
+    _check(new, old, lambda: parse_service(new), _pods(new, "spec.template.spec"))
+
+
+def admit_configuration(new: Object, old: Object | None) -> None:
+    def parse() -> None:
+        parse_template(Fields(new).object("spec"), owner=new["metadata"]["name"])
+
+    _check(new, old, parse, _pods(new, "spec.template.spec"))
+
+
+def admit_route(new: Object, old: Object | None) -> None:
+    _check(new, old, lambda: parse_traffic(Fields(new).object("spec")), [])
+
+
+def admit_revision(new: Object, old: Object | None) -> None:
+    """A revision is what ran and may run again: its spec never changes."""
+
+    def parse() -> None:
+        fields = Fields(new)
+        scaling_of(fields.object("metadata"), parse_revision(fields.object("spec")))
+
+    if old is not None and new.get("spec") != old.get("spec"):
+        raise denied(WEBHOOK, "validation failed: Immutable fields changed (-old +new): spec")
+    _check(new, old, parse, _pods(new, "spec"))
+
+
+def _check(new: Object, old: Object | None, parse: Any, forbidden: list[str]) -> None:
+    metadata = new["metadata"]
+    if metadata.get("deletionTimestamp") or (old is not None and _wish(new) == _wish(old)):
+        return  # what was accepted once stays, and can always be deleted
+    if forbidden:
+        raise _failed(f"must not set the field(s): {', '.join(forbidden)}")
+    try:
+        parse()
+    except InvalidInputError as error:
+        raise _failed(str(error)) from error
+
+
+def _wish(obj: Object) -> tuple[Any, Any]:
+    return obj.get("spec"), obj["metadata"].get("annotations")
+
+
+def _failed(message: str) -> ApiError:
+    return denied(WEBHOOK, f"validation failed: {message}")
+
+
+def _pods(obj: Object, path: str) -> list[str]:
+    """Return the paths of fields that a revision must not have."""
+    spec: Any = obj
+    for step in path.split("."):
+        spec = spec.get(step) or {}
+    found = [f"{path}.{name}" for name in _POD_FIELDS if name in spec]
+    for index, container in enumerate(spec.get("containers") or ()):
+        found += [f"{path}.containers[{index}].{name}" for name in _CONTAINER_FIELDS if name in container]
+    return found
