@@ -23,7 +23,7 @@ spec: {template: {spec: {containers: [{image: example.com/x, command: [sleep, "6
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        pytest.param("a: 1\nb: [1, }\n", ("line 2", "2:8"), id="malformed-yaml"),
+        pytest.param("a: 1\nb: [1, }\n", ("yaml: line", "2:8"), id="malformed-yaml"),
         pytest.param(GOOD.replace("spec: {template", "spec: {tempalte"), ("tempalte", "tempalte"), id="unknown-field"),
         pytest.param(
             GOOD.replace("spec: {containers", "spec: {containerConcurrency: many, containers"),

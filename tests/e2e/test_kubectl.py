@@ -11,6 +11,12 @@ from tests.support.laptop import Laptop
 
 pytestmark = pytest.mark.e2e
 
+BOX = """
+{apiVersion: v1, kind: Namespace, metadata: {name: attic}}
+---
+{apiVersion: v1, kind: ConfigMap, metadata: {name: box, namespace: attic}, data: {a: "1"}}
+"""
+
 
 def test_a_service_from_apply_to_delete(laptop: Laptop, examples: Path) -> None:
     """apply, apply again, wait, get, describe, logs, delete: one life, in the words of the real client."""
@@ -76,13 +82,12 @@ def test_what_the_cluster_serves_can_be_listed_and_explained(laptop: Laptop) -> 
 def test_plain_objects_are_created_changed_and_deleted(laptop: Laptop) -> None:
     """Imperative commands, patches of three types, labels, and a namespace of one's own."""
 
-    def succeeds(*args: str) -> str:
-        done = laptop.kubectl(*args)
+    def succeeds(*args: str, stdin: str | None = None) -> str:
+        done = laptop.kubectl(*args, stdin=stdin)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    succeeds("create", "namespace", "attic")
-    succeeds("create", "configmap", "box", "--from-literal=a=1", "-n", "attic")
+    succeeds("apply", "-f", "-", stdin=BOX)
     succeeds("label", "configmap", "box", "size=small", "-n", "attic")
     succeeds("patch", "configmap", "box", "-n", "attic", "--type=merge", "-p", '{"data":{"b":"2"}}')
     succeeds("patch", "configmap", "box", "-n", "attic", "-p", '{"data":{"c":"3"}}')

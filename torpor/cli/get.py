@@ -80,6 +80,8 @@ async def _get(
         empty = True
         for kind in kinds:
             printer = Printer(everywhere=everywhere and kind.namespaced, wide=output == "wide")
+            if not empty:
+                click.echo()  # between one kind and the next, as kubectl
             empty = await _print_tables(cluster, kind, namespace, names, query, printer, many=len(kinds) > 1) and empty
             if watch:
                 await _watch(cluster, kind, namespace, names, query, printer)
@@ -106,7 +108,7 @@ async def _print_tables(
         printer.remember(tables[0])
         return True
     for table in tables:
-        printer.add(table, prefix=f"{label(kind, '')}" if many else "")
+        printer.add(table, prefix=label(kind, "") if many else "")
     printer.flush()
     return False
 
