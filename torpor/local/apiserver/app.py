@@ -46,6 +46,7 @@ DRAIN_S = 10
 async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; raises SettingError where that cannot begin."""
     clock = SystemClock()
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # what it says of starts and ends, we say
     with locked(settings.data_dir), listening(settings.host, settings.port) as listener:
         now = datetime.datetime.now(datetime.UTC)
         pki = ensure_pki(settings.data_dir / "pki", settings.host, now)

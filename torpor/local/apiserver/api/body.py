@@ -10,6 +10,7 @@ import orjson
 import yaml
 from starlette.requests import Request
 
+from torpor.local.apiserver.api import protobuf
 from torpor.local.apiserver.status import bad_request, too_large, unsupported_media
 
 LIMIT = 3 * 1024 * 1024
@@ -55,9 +56,15 @@ async def read(request: Request) -> bytes:
 async def read_object(request: Request) -> Any:
     """Return the parsed body of a create, replace or delete."""
     type_ = media_type(request)
-    if type_ not in {"", JSON, YAML, "text/yaml", "application/x-yaml"}:
-        raise unsupported_media(type_, (JSON, YAML))
-    raw = await read(request)
+    if type_ not in {"", JSON, YAML, "text/yaml", "application/x-yaml", protobuf.MEDIA_TYPE}:
+        raise unsupported_media(type_, (JSON, YAML, protobuf.MEDIA_TYPE))
+    return parse(type_, await read(request))
+
+
+def parse(type_: str, raw: bytes) -> Any:
+    """Read a body by its media type; JSON where it has none."""
+    if type_ == protobuf.MEDIA_TYPE:
+        return protobuf.decode(raw)
     return parse_yaml(raw) if type_.endswith("yaml") else parse_json(raw)
 
 

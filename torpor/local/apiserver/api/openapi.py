@@ -18,24 +18,9 @@ from torpor.local.apiserver.status import no_such_path
 from torpor.spec.kinds import Kind, Object
 
 _INFO = {"title": "Torpor's Kubernetes API", "version": f"v1.{MINOR}.0"}
-_BODIES = {
-    "post": ("application/json", "application/yaml"),
-    "put": ("application/json", "application/yaml"),
-    "patch": (
-        "application/apply-patch+yaml",
-        "application/json-patch+json",
-        "application/merge-patch+json",
-        "application/strategic-merge-patch+json",
-    ),
-}
-_ACTIONS = {
-    "get": "get",
-    "list": "list",
-    "post": "post",
-    "put": "put",
-    "patch": "patch",
-    "delete": "delete",
-}
+_PATCHES = ("application/apply-patch+yaml", "application/json-patch+json", "application/merge-patch+json")
+_STRATEGIC = "application/strategic-merge-patch+json"
+_WRITES = ("post", "put", "patch")
 _WRITE_PARAMETERS = {
     "dryRun": "string",
     "fieldManager": "string",
@@ -120,7 +105,7 @@ def _common(resource: Resource, action: str, path: str) -> Object:
     return {
         "operationId": action + "".join(word.replace(".", "").replace("-", "") for word in words),
         "tags": [f"{kind.group or 'core'}_{kind.version}"],
-        "x-kubernetes-action": _ACTIONS[action],
+        "x-kubernetes-action": action,
         "x-kubernetes-group-version-kind": _gvk(kind),
     }
 
@@ -128,11 +113,16 @@ def _common(resource: Resource, action: str, path: str) -> Object:
 def _query(action: str) -> dict[str, str]:
     if action == "list":
         return _LIST_PARAMETERS
-    return (
-        {key: value for key, value in _WRITE_PARAMETERS.items() if action == "patch" or key != "force"}
-        if (action in _BODIES)
-        else {}
-    )
+    if action not in _WRITES:
+        return {}
+    return {key: value for key, value in _WRITE_PARAMETERS.items() if action == "patch" or key != "force"}
+
+
+def _media_types(resource: Resource, action: str) -> tuple[str, ...]:
+    """kubectl patches by whatever it finds here: only Kubernetes' own kinds have strategic merge patch."""
+    if action == "patch":
+        return (*_PATCHES, _STRATEGIC) if resource.built_in else _PATCHES
+    return ("application/json", "application/yaml")
 
 
 def _in_path(path: str) -> list[str]:
@@ -146,10 +136,10 @@ def _operation_v3(resource: Resource, action: str, path: str) -> Object:
         *({"name": each, "in": "path", "required": True, "schema": {"type": "string"}} for each in _in_path(path)),
         *({"name": each, "in": "query", "schema": {"type": type_}} for each, type_ in _query(action).items()),
     ]
-    if action in _BODIES:
+    if action in _WRITES:
         # A patch is not the object itself.
         sent: Object = {"schema": {"type": "object"}} if action == "patch" else body
-        operation["requestBody"] = {"content": dict.fromkeys(_BODIES[action], sent), "required": True}
+        operation["requestBody"] = {"content": dict.fromkeys(_media_types(resource, action), sent), "required": True}
     content: Object = {} if action == "list" else {"content": {"application/json": body}}
     operation["responses"] = {"200": {"description": "OK", **content}}
     return operation
@@ -163,10 +153,10 @@ def _operation_v2(resource: Resource, action: str, path: str) -> Object:
         *({"name": each, "in": "path", "required": True, "type": "string"} for each in _in_path(path)),
         *({"name": each, "in": "query", "type": type_} for each, type_ in _query(action).items()),
     ]
-    if action in _BODIES:
+    if action in _WRITES:
         sent: Object = {"type": "object"} if action == "patch" else body
         operation["parameters"].append({"name": "body", "in": "body", "required": True, "schema": sent})
-        operation["consumes"] = list(_BODIES[action])
+        operation["consumes"] = list(_media_types(resource, action))
     operation["responses"] = {"200": {"description": "OK", **({} if action == "list" else {"schema": body})}}
     return operation
 

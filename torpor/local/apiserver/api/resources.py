@@ -260,9 +260,7 @@ async def _delete_options(request: Request) -> DeleteOptions:
     """Read DeleteOptions from the body, or from the query where it says more."""
     query = request.query_params
     raw = await body.read(request)
-    given = (
-        {} if not raw else body.parse_yaml(raw) if body.media_type(request).endswith("yaml") else body.parse_json(raw)
-    )
+    given = body.parse(body.media_type(request), raw) if raw else None
     if given is None:
         given = {}
     preconditions = (given.get("preconditions") or {}) if isinstance(given, dict) else None
