@@ -48,6 +48,14 @@ class TooLargeError(TorporError):
     """A body, header or file is over its limit."""
 
 
+class HeadTooLargeError(TooLargeError):
+    """The request line and headers together are over their limit."""
+
+
+class SlowClientError(TorporError):
+    """The client did not send the rest of its request in time."""
+
+
 class UnsupportedError(TorporError):
     """Understood, and not offered here."""
 
@@ -75,7 +83,10 @@ class DeadlineError(TorporError):
 
 
 class LoadError(TorporError):
-    """A model could not be loaded. `stage` is one of resolve, fetch, verify, open, warm."""
+    """A model could not be loaded.
+
+    `stage` is one of resolve, fetch, verify, open, warm; or start, where only its process's end is known.
+    """
 
     def __init__(self, stage: str, message: str, *, retryable: bool = False) -> None:
         self.stage = stage

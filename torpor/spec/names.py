@@ -40,6 +40,8 @@ APP = "app"
 # Torpor's own
 POD_PORT = "torpor.dev/port"
 """On a laptop's pod: the host port that stands for the container's port (every pod shares 127.0.0.1)."""
+ACTIVATION_TIMEOUT = "torpor.dev/activation-timeout-seconds"
+"""On a Revision: how long a request waits for a pod."""
 PROGRESS_PATH = "torpor.dev/progress-path"
 """On a pod template: where the container reports its load progress as JSON, if it does."""
 

@@ -5,7 +5,9 @@ Declared here and set elsewhere, so that the list can be read, and so that no tw
 
 from __future__ import annotations
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, generate_latest
+from typing import NamedTuple
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 REGISTRY = CollectorRegistry()
 
@@ -35,6 +37,45 @@ AUTOSCALER_DECISIONS = Counter(
 )
 AUTOSCALER_TICK_SECONDS = Gauge(
     "torpor_autoscaler_tick_seconds", "How long the last look at all revisions took.", registry=REGISTRY
+)
+
+
+class Family(NamedTuple):
+    """A metric whose numbers are plain integers of a hot path, shown by a collector when somebody asks."""
+
+    name: str
+    help: str
+    labels: tuple[str, ...]
+
+
+# The activator. A request that reached no revision (unknown host, no HTTP) has empty namespace and revision.
+ACTIVATOR_REQUESTS = Family(
+    "torpor_activator_requests", "Requests answered, by first digit of the status.", (*_REVISION, "code_class")
+)
+ACTIVATOR_IN_FLIGHT = Family("torpor_activator_requests_in_flight", "Requests that pods are serving.", _REVISION)
+ACTIVATOR_QUEUED = Family("torpor_activator_requests_queued", "Requests that wait for a pod.", _REVISION)
+ACTIVATOR_DURATION_SECONDS = Family(
+    "torpor_activator_request_duration_seconds", "From arrival to the last byte of the answer.", _REVISION
+)
+ACTIVATOR_QUEUE_WAIT_SECONDS = Family(
+    "torpor_activator_queue_wait_seconds", "Time in the queue, of the requests that had to wait.", _REVISION
+)
+ACTIVATOR_UPSTREAM_ERRORS = Family(
+    "torpor_activator_upstream_errors", "Requests that failed at the pod they were sent to.", _REVISION
+)
+ACTIVATOR_RETRIES = Family(
+    "torpor_activator_retries", "Requests offered again, because a pod refused the connection.", _REVISION
+)
+ACTIVATOR_CLIENT_DISCONNECTS = Family(
+    "torpor_activator_client_disconnects", "Clients that left before their answer was complete.", _REVISION
+)
+ACTIVATOR_CONNECTIONS = Family("torpor_activator_connections", "Open client connections.", ())
+ACTIVATOR_COLD_START_SECONDS = Histogram(
+    "torpor_activator_cold_start_seconds",
+    "Cold starts by stage: queue and first-byte of each request that met no pod, start and load of each pod it woke.",
+    ("stage",),
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0),
+    registry=REGISTRY,
 )
 
 

@@ -119,7 +119,7 @@ def _query(action: str) -> dict[str, str]:
 
 
 def _media_types(resource: Resource, action: str) -> tuple[str, ...]:
-    """kubectl patches by whatever it finds here: only Kubernetes' own kinds have strategic merge patch."""
+    """Say what may be sent. By this kubectl chooses how to patch: custom resources have no strategic merge."""
     if action == "patch":
         return (*_PATCHES, _STRATEGIC) if resource.built_in else _PATCHES
     return ("application/json", "application/yaml")

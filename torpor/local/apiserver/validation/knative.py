@@ -6,8 +6,9 @@ from typing import Any
 
 from torpor.errors import InvalidInputError
 from torpor.local.apiserver.status import ApiError, denied
+from torpor.spec import names
 from torpor.spec.fields import Fields
-from torpor.spec.kinds import Object
+from torpor.spec.kinds import REVISION, Object
 from torpor.spec.knative import parse_traffic
 from torpor.spec.revision import parse_revision
 from torpor.spec.service import parse_service, parse_template, scaling_of
@@ -80,6 +81,10 @@ def _check(new: Object, old: Object | None, parse: Any, forbidden: list[str]) ->
     metadata = new["metadata"]
     if metadata.get("deletionTimestamp") or (old is not None and _wish(new) == _wish(old)):
         return  # what was accepted once stays, and can always be deleted
+    misplaced = [key for key in metadata.get("annotations") or {} if key.startswith(names.AUTOSCALING)]
+    if misplaced and new["kind"] != REVISION.kind:
+        where = 'autoscaling annotations must be put under "spec.template.metadata.annotations" to work'
+        raise _failed(f'invalid key name "{misplaced[0]}": metadata.annotations\n{where}')
     if forbidden:
         raise _failed(f"must not set the field(s): {', '.join(forbidden)}")
     try:

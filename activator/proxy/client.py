@@ -1,0 +1,297 @@
+"""A client's connection: requests in order in, answers in the same order out."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import deque
+from typing import cast
+
+from activator.proxy import answers
+from activator.proxy.door import Door
+from activator.proxy.exchange import Exchange
+from activator.proxy.request import RequestReader
+from torpor.errors import SlowClientError, UnavailableError
+
+ESTABLISHED = 1
+"""State of a TCP connection that neither side has ended (linux/tcp_states.h)."""
+TCP_INFO: int | None = getattr(socket, "TCP_INFO", None)  # Linux has it
+
+
+class ClientConnection(asyncio.Protocol):
+    """One exchange is `current`; those that the client sent ahead wait their turn."""
+
+    __slots__ = (
+        "_deaf",
+        "_early",
+        "_failed",
+        "_feeding",
+        "_last",
+        "_linger_left",
+        "_lingering",
+        "_quiet_since_s",
+        "_read_paused",
+        "_reader",
+        "_seen",
+        "_waiting",
+        "current",
+        "door",
+        "out",
+        "transport",
+        "write_paused",
+    )
+
+    transport: asyncio.Transport
+
+    def __init__(self, door: Door) -> None:
+        self.door = door
+        self.current: Exchange | None = None
+        self.out: list[bytes] = []
+        """Written by `flush`: head and body of a small answer are one packet, and one system call."""
+        self.write_paused = False
+        self._waiting: deque[Exchange] = deque()
+        self._read_paused = False
+        # While the parser works, failures wait: whether all of the request has come is known after.
+        self._feeding = False
+        self._failed: tuple[Exchange, Exception] | None = None
+        self._last = False  # no further request is accepted
+        self._deaf = False  # what comes is dropped, up to so many bytes
+        self._linger_left = 0
+        self._early: list[bytes] | None = None  # came after a request for a tunnel
+        # For the watch: what it saw last, and since when.
+        self._seen: object = None
+        self._lingering = False
+        self._quiet_since_s = 0.0
+
+    # --- asyncio's callbacks -----------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        peer = transport.get_extra_info("peername")
+        self._reader = RequestReader(self, self.door, peer[0].encode() if isinstance(peer, tuple) else b"unknown")
+        limits = self.door.limits
+        self.transport.set_write_buffer_limits(high=limits.buffered_bytes, low=limits.buffered_bytes // 4)
+        self._quiet_since_s = self.door.clock.monotonic()
+        self.door.connections.add(self)
+        if len(self.door.connections) > limits.connections:
+            self._last = True
+            error = UnavailableError(f"{limits.connections} connections are open already; try again later")
+            status, data = answers.write(error, close=True)
+            self.door.codes[status // 100] += 1
+            self.transport.write(data)
+            self._linger()
+
+    def data_received(self, data: bytes) -> None:
+        if self._deaf or self._early is not None:
+            self._put_aside(data)
+            return
+        self._feeding = True
+        self._reader.feed(data)
+        self._feeding = False
+        if self._failed is not None:
+            failed, self._failed = self._failed, None
+            self._write_failure(*failed)
+        current = self.current
+        if current is not None:
+            upstream = current.upstream
+            if upstream is not None and upstream.out:
+                upstream.flush()
+
+    def eof_received(self) -> bool:
+        self._abandon()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # gone is gone
+        self.door.connections.discard(self)
+        self._abandon()
+
+    def pause_writing(self) -> None:
+        self.write_paused = True
+        if self.current is not None and self.current.upstream is not None:
+            self.current.upstream.pause_reading()
+
+    def resume_writing(self) -> None:
+        self.write_paused = False
+        if self.current is not None and self.current.upstream is not None:
+            self.current.upstream.resume_reading()
+
+    # --- for the reader ----------------------------------------------------------------------------------------
+
+    def begin(self, exchange: Exchange) -> None:
+        """Take in a request whose head is complete."""
+        if self._last:
+            exchange.done = True  # what comes after the last is dropped
+            return
+        self._last = not exchange.keep_alive
+        if self.current is None:
+            self.current = exchange
+            exchange.start()
+            return
+        self._waiting.append(exchange)
+        if len(self._waiting) >= self.door.limits.pipelined:
+            exchange.keep_alive = False
+            self._last = True
+        self.update_reading()
+
+    def refuse(self, error: Exception) -> None:
+        """What the client sends cannot be read: answer what came before, then this, then close."""
+        self._deaf = True
+        self._linger_left = self.door.limits.linger_bytes
+        exchange = self._reader.exchange
+        if exchange is None:
+            exchange = Exchange(self)
+            exchange.error = error
+            exchange.keep_alive = False
+            self.begin(exchange)
+        elif exchange is self.current:
+            exchange.keep_alive = False
+            exchange.spoiled(error)
+        else:
+            exchange.keep_alive = False
+            exchange.error = error
+
+    def await_tunnel(self, rest: bytes) -> None:
+        """Keep what follows a request for a tunnel until the pod has answered it."""
+        self._early = [rest]
+
+    def take_early(self) -> bytes:
+        """Return what was kept."""
+        return b"".join(self._early or ())
+
+    # --- for exchanges -----------------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Send what is in `out`."""
+        out = self.out
+        if len(out) == 1:
+            self.transport.write(out[0])
+        elif len(out) > 1:
+            self.transport.write(b"".join(out))
+        out.clear()
+
+    def fail(self, exchange: Exchange, error: Exception) -> None:
+        """Answer an exchange with an error."""
+        if self._feeding:
+            self._failed = (exchange, error)
+        else:
+            self._write_failure(exchange, error)
+
+    def finished(self, exchange: Exchange) -> None:
+        """The answer to the current exchange is written: go on to the next, if there may be one."""
+        self.current = None
+        if not exchange.request_done:
+            self._linger()
+        elif not exchange.keep_alive:
+            self.transport.close()
+        elif self._waiting:
+            self._next()
+        elif self.door.draining:
+            self.transport.close()
+        elif self._read_paused:
+            self.update_reading()
+
+    def abort(self) -> None:
+        """Close at once: the client must not take what it has for a complete answer."""
+        self.transport.abort()
+
+    def update_reading(self) -> None:
+        """Read on, or let the client wait, as what is buffered allows."""
+        current = self.current
+        wanted = bool(self._waiting) or (current is not None and current.full)
+        if wanted != self._read_paused:
+            self._read_paused = wanted
+            if wanted:
+                self.transport.pause_reading()
+            else:
+                self.transport.resume_reading()
+
+    def _write_failure(self, exchange: Exchange, error: Exception) -> None:
+        keep = exchange.keep_alive and exchange.request_done and not exchange.upgrade and not self.door.draining
+        exchange.keep_alive = keep
+        _, data = answers.write(error, close=not keep, head_only=exchange.head_only)
+        self.transport.write(data)
+        self.finished(exchange)
+
+    def _next(self) -> None:
+        self.current = exchange = self._waiting.popleft()
+        exchange.start()
+        if exchange.upstream is not None:
+            exchange.upstream.flush()
+        self.update_reading()
+
+    def _abandon(self) -> None:
+        self._waiting.clear()
+        current, self.current = self.current, None
+        if current is not None:
+            current.abandon()
+
+    # --- ends --------------------------------------------------------------------------------------------------
+
+    def _linger(self) -> None:
+        """Say that this is the end, and let the client read it: closing with data unread would destroy the answer."""
+        self._last = self._deaf = self._lingering = True
+        self._read_paused = False
+        self._linger_left = self.door.limits.linger_bytes
+        if not self.transport.is_closing():
+            self.transport.write_eof()
+            self.transport.resume_reading()
+
+    def _put_aside(self, data: bytes) -> None:
+        if self._early is not None:
+            self._early.append(data)
+            if sum(map(len, self._early)) > self.door.limits.buffered_bytes:
+                self.transport.pause_reading()
+            return
+        self._linger_left -= len(data)
+        if self._linger_left < 0:
+            self.transport.pause_reading()
+
+    def drain(self) -> None:
+        """Close if idle; what is in flight is finished first."""
+        if self.current is None and not self._reader.incomplete:
+            self.transport.close()
+
+    def watch(self, now_s: float) -> None:
+        """Look after what takes time: called every moment, so that no request needs a timer of its own."""
+        if self.current is not None:
+            self.current.watch(now_s)
+        if self._read_paused and self._is_gone():
+            self._abandon()
+            self.transport.abort()
+            return
+        limits, reader = self.door.limits, self._reader
+        seen: object
+        if self._lingering:
+            seen, limit_s = "lingering", limits.linger_s
+        elif self.write_paused:
+            seen, limit_s = self.transport.get_write_buffer_size(), limits.body_silence_s
+        elif reader.in_head:
+            seen, limit_s = "head", limits.head_timeout_s
+        elif reader.incomplete and not self._read_paused:
+            seen, limit_s = reader.seen(), limits.body_silence_s
+        elif self.current is None:
+            seen, limit_s = reader.seen(), limits.keep_alive_s
+        else:
+            self._seen = self  # it is not the client's turn
+            return
+        if seen != self._seen:
+            self._seen, self._quiet_since_s = seen, now_s
+        elif now_s - self._quiet_since_s > limit_s:
+            self._too_slow(limit_s)
+
+    def _too_slow(self, limit_s: float) -> None:
+        if self._lingering or self.write_paused:
+            self._abandon()
+            self.transport.abort()
+        elif self._reader.incomplete:
+            what = "head" if self._reader.in_head else "body"
+            self.refuse(SlowClientError(f"the rest of the request's {what} did not come within {limit_s:g} s"))
+        else:
+            self.transport.close()
+
+    def _is_gone(self) -> bool:
+        """Tell whether the client has closed while we do not read: no callback would say so."""
+        if TCP_INFO is None:
+            return False
+        state: int = self.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, TCP_INFO, 1)[0]
+        return state != ESTABLISHED

@@ -1,0 +1,327 @@
+"""One request from its arrival to its last byte: the queue, the slot, the pod, the answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from activator.proxy.headers import CRLF, STATUS_LINES, chunk, last_chunk, nominated, without
+from activator.throttle import coldstart
+from activator.throttle.pod import Pod
+from activator.throttle.throttler import Throttler
+from torpor.errors import DeadlineError, TorporError, UpstreamError
+from torpor.web.status import answer
+
+if TYPE_CHECKING:
+    from activator.proxy.client import ClientConnection
+    from activator.proxy.upstream import Upstream
+
+NO_BODY = frozenset({204, 304})
+
+
+class Exchange:
+    """A request and its answer.
+
+    Its life: made; `start`ed, when the answers before it are out; in the queue (no pod); on its way to a pod that is
+    being connected to (a pod, no upstream); with a pod; `done`. The slot comes with the pod, and goes back on every way
+    to `done`.
+    """
+
+    __slots__ = (
+        "arrived_s",
+        "chunked",
+        "client",
+        "cold",
+        "done",
+        "error",
+        "expects",
+        "framed",
+        "granted_s",
+        "head",
+        "head_only",
+        "http10",
+        "keep_alive",
+        "moved",
+        "pending",
+        "pending_size",
+        "pod",
+        "quiet_since_s",
+        "refused_since_s",
+        "request_done",
+        "responded",
+        "status",
+        "throttler",
+        "tunnel",
+        "upgrade",
+        "upstream",
+    )
+
+    throttler: Throttler
+    """Its revision's; unset where `error` is."""
+    head: bytes
+    """As the pod shall read it."""
+    arrived_s: float
+    granted_s: float
+    quiet_since_s: float
+    """When the watch first saw that nothing came from the pod."""
+
+    def __init__(self, client: ClientConnection, *, head_only: bool = False) -> None:
+        self.client = client
+        self.error: Exception | None = None
+        """Why it is not even tried."""
+        # The request.
+        self.head_only = head_only
+        self.chunked = self.http10 = self.expects = self.upgrade = self.request_done = False
+        self.keep_alive = True
+        self.pending: list[bytes] | None = None
+        """Of its body what came before there was a pod to send it to."""
+        self.pending_size = 0
+        # The slot.
+        self.cold = self.done = False
+        self.pod: Pod | None = None
+        self.upstream: Upstream | None = None
+        self.refused_since_s: float | None = None
+        # The answer.
+        self.status = 0
+        self.responded = self.framed = self.moved = self.tunnel = False
+
+    # --- the queue and the slot --------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Take a slot at once, or a place in the queue."""
+        now_s = self.arrived_s = self.client.door.clock.monotonic()
+        if self.error is not None:
+            self.done = True
+            self.client.door.codes[status_of(self.error) // 100] += 1
+            self.client.fail(self, self.error)
+            return
+        throttler = self.throttler
+        self.cold = not throttler.pods
+        try:
+            pod = throttler.enter(self, now_s)
+        except TorporError as error:
+            self.refused(error)
+            return
+        if pod is not None:
+            self._go(pod, now_s)
+
+    def granted(self, pod: Pod, now_s: float) -> None:
+        """Go on after the queue."""
+        self.throttler.counters.waits.add(now_s - self.arrived_s)
+        self._go(pod, now_s)
+        if self.upstream is not None:
+            self.upstream.flush()
+
+    def refused(self, error: Exception) -> None:
+        """Give up without a slot."""
+        self._end(status_of(error))
+        self.client.fail(self, error)
+
+    def _go(self, pod: Pod, now_s: float) -> None:
+        self.pod = pod
+        self.granted_s = self.quiet_since_s = now_s
+        pool = self.client.door.pool
+        upstream = pool.take(pod, now_s)
+        if upstream is None:
+            pool.connect(pod, self)
+        else:
+            self.attach(upstream)
+
+    def unreachable(self, pod: Pod, why: str, limit_s: float) -> None:
+        """The pod could not be connected to, so nothing was sent: try another, or the same again in a moment."""
+        if self.done:
+            return  # the slot is back already
+        now_s = self.client.door.clock.monotonic()
+        if self.refused_since_s is None:
+            self.refused_since_s = now_s
+        if now_s - self.refused_since_s > limit_s:
+            said = f"pod {pod.at.pod} is said to be ready, but takes no connections: {why}"
+            self.broken(UpstreamError(said))
+            return
+        self.pod = None
+        self.throttler.retry(self, pod, now_s)
+
+    def _end(self, status: int) -> None:
+        """Be done; what is held goes back."""
+        self.done = True
+        now_s = self.client.door.clock.monotonic()
+        upstream, self.upstream = self.upstream, None
+        if upstream is not None:
+            upstream.drop()
+        counters = self.throttler.counters
+        counters.codes[status // 100] += 1
+        counters.durations.add(now_s - self.arrived_s)
+        if self.pod is not None:
+            self.throttler.release(self.pod, now_s)
+
+    # --- the request -------------------------------------------------------------------------------------------
+
+    @property
+    def full(self) -> bool:
+        """Whether the client must not send more of the body for now."""
+        if self.upstream is None:
+            return self.pending_size >= self.client.door.limits.buffered_bytes
+        return self.upstream.write_paused
+
+    def attach(self, upstream: Upstream) -> None:
+        """Send to this connection; the caller flushes it."""
+        self.upstream = upstream
+        upstream.begin(self)
+        if self.pending is not None:
+            upstream.out += self.pending
+            self.pending, self.pending_size = None, 0
+            self.client.update_reading()
+
+    def send(self, data: bytes) -> None:
+        """Pass on some of the body."""
+        if self.done:
+            return
+        upstream = self.upstream
+        if upstream is not None:
+            if self.chunked:
+                upstream.out += chunk(data)
+            else:
+                upstream.out.append(data)
+            return
+        if self.pending is None:
+            self.pending = []
+        self.pending += chunk(data) if self.chunked else (data,)
+        self.pending_size += len(data)
+        if self.full:
+            self.client.update_reading()
+
+    def end(self, trailers: list[bytes] | None) -> None:
+        """All of the request has come."""
+        self.request_done = True
+        if not self.chunked or self.done:
+            return
+        last = last_chunk(trailers or [])
+        if self.upstream is not None:
+            self.upstream.out.append(last)
+        elif self.pending is None:
+            self.pending = [last]
+        else:
+            self.pending.append(last)
+
+    # --- the answer --------------------------------------------------------------------------------------------
+
+    def interim(self, status: int, lines: list[bytes]) -> None:
+        """Pass on a 1xx answer, where the client can understand it."""
+        if status == 100:
+            if self.expects:
+                self.expects = False
+                self.client.out.append(b"HTTP/1.1 100 Continue\r\n\r\n")
+        elif not self.http10:
+            self.client.out.append(b"".join((STATUS_LINES[status], *lines, CRLF)))
+
+    def respond(self, status: int, lines: list[bytes], rare: dict[bytes, bytes] | None, *, sized: bool) -> None:
+        """Write the head of the answer. `sized`: among the lines is a Content-Length."""
+        if rare is not None:
+            dropped = nominated(rare.get(b"connection", b""))
+            if dropped:
+                lines = without(lines, dropped)
+        if self.head_only or status in NO_BODY:
+            framing = b""
+            if sized and status == 204:
+                lines = without(lines, (b"content-length",))
+        elif sized:
+            framing = b""
+        elif self.http10:
+            framing = b""
+            self.keep_alive = False  # the end of the connection is the end of the body
+        else:
+            self.framed = True
+            framing = b"Transfer-Encoding: chunked\r\n"
+        if self.cold:
+            framing += self._cold_start()
+        if self.upgrade or self.client.door.draining or not self.keep_alive:
+            self.keep_alive = False
+            framing += b"Connection: close\r\n"
+        elif self.http10:
+            framing += b"Connection: keep-alive\r\n"
+        self.responded = True
+        self.status = status
+        self.client.out.append(b"".join((STATUS_LINES[status], *lines, framing, CRLF)))
+
+    def switch(self, lines: list[bytes], protocol: bytes) -> None:
+        """Write the head of a 101: from now on both sides speak something else."""
+        self.responded = self.tunnel = True
+        self.status = 101
+        upgrade = (b"Connection: Upgrade\r\nUpgrade: ", protocol, b"\r\n\r\n")
+        self.client.out.append(b"".join((STATUS_LINES[101], *lines, *upgrade)))
+
+    def complete(self, trailers: list[bytes] | None) -> None:
+        """All of the answer has come, and the pod is free; the upstream is the caller's again."""
+        self.upstream = None
+        if self.framed:
+            self.client.out.append(last_chunk(trailers or []))
+        self.client.flush()
+        self._end(self.status)
+        self.client.finished(self)
+
+    def broken(self, error: TorporError) -> None:
+        """The pod failed, or was too slow. A half answer ends in a closed connection, never in a false end."""
+        if self.done:
+            return
+        self.throttler.counters.upstream_errors += 1
+        self.spoiled(error)
+
+    def spoiled(self, error: Exception) -> None:
+        """It cannot go on."""
+        if self.done:
+            return
+        if self.responded:
+            self._end(self.status)
+            self.client.abort()
+        else:
+            self.refused(error)
+
+    def _cold_start(self) -> bytes:
+        pod = self.pod
+        now_s = self.client.door.clock.monotonic()
+        stages = None if pod is None else pod.stages
+        return coldstart.header(self.granted_s - self.arrived_s, now_s - self.granted_s, stages)
+
+    # --- the client, and time ----------------------------------------------------------------------------------
+
+    def abandon(self) -> None:
+        """The client is gone: the place in the queue, the slot and the pod's time are somebody else's, at once."""
+        if self.done:
+            return
+        if self.tunnel:
+            self._end(self.status)
+            return
+        self.throttler.counters.disconnects += 1
+        if self.pod is None:
+            self.throttler.cancel(self, self.client.door.clock.monotonic())
+        self._end(self.status or 499)
+
+    def tunnel_closed(self) -> None:
+        """The pod's side of a tunnel is gone."""
+        self.upstream = None
+        if not self.done:
+            self._end(self.status)
+
+    def watch(self, now_s: float) -> None:
+        """Compare with what the revision allows; the time in the queue is not counted."""
+        if self.done or self.upstream is None:
+            return
+        limits = self.throttler.terms.limits
+        if self.moved:
+            self.moved = False
+            self.quiet_since_s = now_s
+        age_s = now_s - self.granted_s
+        if not self.responded and age_s > limits.response_start_timeout_s:
+            self._late(f"did not begin to answer within {limits.response_start_timeout_s:g} s")
+        elif age_s > limits.timeout_s and not self.tunnel:
+            self._late(f"did not finish its answer within {limits.timeout_s:g} s")
+        elif limits.idle_timeout_s is not None and now_s - self.quiet_since_s > limits.idle_timeout_s:
+            self._late(f"sent nothing for {limits.idle_timeout_s:g} s")
+
+    def _late(self, what: str) -> None:
+        name = "" if self.pod is None else self.pod.at.pod
+        self.broken(DeadlineError(f"pod {name} of {'/'.join(self.throttler.key)} {what}"))
+
+
+def status_of(error: Exception) -> int:
+    """Return the status that an error is answered with."""
+    return answer(error).status

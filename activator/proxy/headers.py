@@ -1,0 +1,83 @@
+"""Which header fields concern only one connection, and how the others are written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from http import HTTPStatus
+
+CRLF = b"\r\n"
+COLON = b": "
+
+# RFC 9110, 7.6.1, and what older clients send: never passed on as they came.
+HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+
+REQUEST_SPECIAL = HOP_BY_HOP | {
+    b"content-length",
+    b"expect",
+    b"forwarded",
+    b"host",
+    b"x-forwarded-for",
+    b"x-forwarded-host",
+    b"x-forwarded-proto",
+}
+"""Fields of a request that are read here; all others go on as they are."""
+
+RESPONSE_SPECIAL = HOP_BY_HOP | {b"content-length"}
+
+# RFC 9110, 6.5.1: framing, routing, credentials and the like mean nothing after the content, or worse.
+NO_TRAILER = (REQUEST_SPECIAL | RESPONSE_SPECIAL) | {
+    b"authorization",
+    b"content-encoding",
+    b"content-range",
+    b"content-type",
+    b"cookie",
+    b"set-cookie",
+    b"trailer",
+}
+
+STATUS_LINES = {code: b"HTTP/1.1 %d \r\n" % code for code in range(100, 1000)} | {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
+}
+
+_ALWAYS = frozenset({b"close", b"keep-alive", b"upgrade", b""})
+
+
+def tokens(value: bytes) -> list[bytes]:
+    """Return the members of a comma-separated list in lower case."""
+    return [token.strip().lower() for token in value.split(b",")]
+
+
+def nominated(connection: bytes) -> frozenset[bytes]:
+    """Return the fields that a Connection header declares to be for this connection only."""
+    return frozenset(tokens(connection)) - _ALWAYS
+
+
+def without(lines: list[bytes], names: Iterable[bytes]) -> list[bytes]:
+    """Return flat lines (name, colon, value, CRLF, …) without the fields of these names."""
+    dropped = frozenset(names)
+    kept: list[bytes] = []
+    for at in range(0, len(lines), 4):
+        if lines[at].lower() not in dropped:
+            kept += lines[at : at + 4]
+    return kept
+
+
+def chunk(data: bytes) -> tuple[bytes, bytes, bytes]:
+    """Return the pieces of one chunk of a chunked body."""
+    return b"%x\r\n" % len(data), data, CRLF
+
+
+def last_chunk(trailers: list[bytes]) -> bytes:
+    """Return the end of a chunked body."""
+    return b"".join((b"0\r\n", *trailers, CRLF))

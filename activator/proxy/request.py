@@ -1,0 +1,285 @@
+"""Read requests: from the parser's callbacks to exchanges with a head that is written anew."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import httptools
+
+from activator.proxy.door import Door
+from activator.proxy.exchange import Exchange
+from activator.proxy.headers import COLON, CRLF, NO_TRAILER, REQUEST_SPECIAL, nominated, tokens, without
+from activator.routing.match import split_target
+from torpor.errors import HeadTooLargeError, InvalidInputError, TooLargeError, TorporError, UnsupportedError
+
+if TYPE_CHECKING:
+    from activator.proxy.client import ClientConnection
+
+log = logging.getLogger(__name__)
+
+
+class RequestReader:
+    """What httptools calls back; one per client connection."""
+
+    __slots__ = (
+        "_client",
+        "_door",
+        "_exchange",
+        "_host",
+        "_length",
+        "_lines",
+        "_marks",
+        "_marks_host",
+        "_moved",
+        "_parser",
+        "_peer",
+        "_rare",
+        "_size",
+        "_trailers",
+        "_unmoved",
+        "_url",
+        "feeds",
+        "in_head",
+        "incomplete",
+    )
+
+    def __init__(self, client: ClientConnection, door: Door, peer: bytes) -> None:
+        self._client = client
+        self._door = door
+        self._peer = peer
+        self._parser = httptools.HttpRequestParser(self)
+        # The request being read: its lines (name, colon, value, CRLF, …), and what was taken out of them.
+        self._url = b""
+        self._lines: list[bytes] = []
+        self._host: bytes | None = None
+        self._length: int | None = None
+        self._rare: dict[bytes, bytes] | None = None
+        self._exchange: Exchange | None = None
+        self._trailers: list[bytes] | None = None
+        self._size = 0
+        self.in_head = False
+        self.incomplete = False
+        """A request has begun to come, and not all of it is here."""
+        # Bytes since head or body last got longer by something we keep or pass on: bounded, whatever they are.
+        self._moved = False
+        self._unmoved = 0
+        self.feeds = 0
+        # The last lines of a head depend on the Host header alone, which seldom changes within a connection.
+        self._marks_host: bytes | None = None
+        self._marks = b""
+
+    def feed(self, data: bytes) -> None:
+        """Take in what the client sent. Never raises: what cannot be read ends in `client.refuse`."""
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._after_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserCallbackError as error:
+            cause = error.__context__
+            if not isinstance(cause, TorporError):
+                log.exception("reading a request failed", exc_info=cause)
+            self._client.refuse(cause if isinstance(cause, Exception) else error)
+        except httptools.HttpParserError as error:
+            self._client.refuse(InvalidInputError("request", str(error), "send HTTP/1.1 as RFC 9112 has it"))
+        else:
+            if self.incomplete:
+                self._bound(len(data))
+
+    @property
+    def exchange(self) -> Exchange | None:
+        """The exchange whose request is being read, from the end of its head on."""
+        return self._exchange if self.incomplete else None
+
+    def seen(self) -> object:
+        """Return something that changes whenever the client has sent something of meaning."""
+        return self.feeds if self.incomplete else self._exchange
+
+    def _bound(self, size: int) -> None:
+        """Refuse a head, trailers or chunk extensions that never end."""
+        self.feeds += 1
+        if self._moved:
+            self._moved = False
+            self._unmoved = 0
+            return
+        self._unmoved += size
+        if self._unmoved > self._door.limits.head_bytes:
+            self._client.refuse(self._too_large())
+
+    def _after_upgrade(self, rest: bytes) -> None:
+        exchange = self._exchange
+        if exchange is not None and exchange.upgrade:
+            self._client.await_tunnel(rest)
+        elif rest:  # an upgrade that is not offered here is ignored, as RFC 9110 says
+            self.feed(rest)
+
+    # --- the parser's callbacks --------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        self._url = b""
+        self._lines.clear()
+        self._host = self._length = self._rare = self._trailers = self._exchange = None
+        self._unmoved = 0
+        self.in_head = self.incomplete = True
+
+    def on_url(self, url: bytes) -> None:
+        self._url = self._url + url if self._url else url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        lower = name.lower()
+        if not self.in_head:
+            self._on_trailer(lower, name, value)
+        elif lower not in REQUEST_SPECIAL:
+            self._lines += (name, COLON, value, CRLF)
+        elif lower == b"host":
+            if self._host is not None:
+                raise InvalidInputError("Host", value.decode("latin-1"), "send it once")
+            self._host = value
+        elif lower == b"content-length":
+            self._length = int(value)  # the parser has made sure that it is digits, and that there is only one
+        else:
+            if self._rare is None:
+                self._rare = {}
+            before = self._rare.get(lower)
+            self._rare[lower] = value if before is None else before + b", " + value
+
+    def on_headers_complete(self) -> None:
+        self.in_head = False
+        method = self._parser.get_method()
+        url, host, length = self._url, self._host, self._length
+        exchange = Exchange(self._client, head_only=method == b"HEAD")
+        # The plain case: HTTP/1.1 (or it would not be kept alive without having asked), nothing that is rare.
+        plain = self._rare is None and host is not None and url[:1] == b"/" and b"#" not in url
+        if plain and host is not None and self._parser.should_keep_alive():
+            if host != self._marks_host:
+                self._marks, self._marks_host = self._marks_for(host, {}), host
+            marks = self._marks
+        else:
+            host, url, marks = self._read_rare(method, exchange)
+        if length is None:
+            framing = CRLF
+        else:
+            limit = self._door.limits.body_bytes
+            if limit is not None and length > limit:
+                raise self._too_long()
+            framing = b"Content-Length: %d\r\n\r\n" % length
+        try:
+            exchange.throttler, target = self._door.route(host, url)
+        except TorporError as error:
+            exchange.error = error
+            self._exchange = exchange
+            self._client.begin(exchange)
+            return
+        exchange.head = head = b"".join((method, b" ", target, b" HTTP/1.1\r\n", *self._lines, marks, framing))
+        if len(head) > self._door.limits.head_bytes:
+            raise self._too_large()
+        self._exchange = exchange
+        self._client.begin(exchange)
+
+    def on_body(self, data: bytes) -> None:
+        self._moved = True
+        exchange = self._exchange
+        if exchange is None:
+            return
+        limit = self._door.limits.body_bytes
+        if limit is not None:
+            self._size += len(data)
+            if self._size > limit:
+                raise self._too_long()
+        exchange.send(data)
+
+    def on_message_complete(self) -> None:
+        self.incomplete = False
+        self._size = 0
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.end(self._trailers)
+
+    # --- what is rare ------------------------------------------------------------------------------------------
+
+    def _on_trailer(self, lower: bytes, name: bytes, value: bytes) -> None:
+        if self._trailers is None:
+            self._trailers = []
+        if lower not in NO_TRAILER:
+            self._trailers += (name, COLON, value, CRLF)
+
+    def _read_rare(self, method: bytes, exchange: Exchange) -> tuple[bytes, bytes, bytes]:
+        """Return (host, target, marks), and set in the exchange what differs from the plain case."""
+        rare = self._rare or {}
+        version = self._parser.get_http_version()
+        if version not in {"1.1", "1.0"}:
+            raise InvalidInputError("HTTP version", version, "use 1.1")
+        exchange.http10 = version == "1.0"
+        exchange.keep_alive = self._parser.should_keep_alive()
+        if method == b"CONNECT":
+            raise UnsupportedError("CONNECT is for forward proxies; send the request itself")
+        named_host, target = split_target(self._url)
+        host = self._host if named_host is None else named_host
+        if b"#" in target:
+            raise InvalidInputError("request target", target.decode("latin-1"), "leave out the fragment")
+        if host is None:
+            if not exchange.http10:
+                raise InvalidInputError("Host", None, "HTTP/1.1 requires it")
+            host = b""
+        marks = self._marks_for(host, rare) + self._read_coding(rare, exchange)
+        if b"expect" in rare:
+            marks += self._read_expect(rare[b"expect"], exchange)
+        if b"upgrade" in rare and self._parser.should_upgrade():
+            marks += self._read_upgrade(rare[b"upgrade"], exchange)
+        dropped = nominated(rare.get(b"connection", b""))
+        if dropped:
+            self._lines = without(self._lines, dropped)
+        return host, target, marks
+
+    def _read_coding(self, rare: dict[bytes, bytes], exchange: Exchange) -> bytes:
+        """Return the line about the body's framing, where it is chunked."""
+        coding = rare.get(b"transfer-encoding")
+        if coding is None:
+            return b""
+        # The parser refuses these too; a request that two parsers may read in two ways must not depend on one.
+        if self._length is not None or exchange.http10:
+            said = coding.decode("latin-1")
+            raise InvalidInputError("Transfer-Encoding", said, "not with Content-Length, nor in HTTP/1.0")
+        if coding.lower() != b"chunked":
+            raise UnsupportedError(f"Transfer-Encoding {coding.decode('latin-1')!r} is not known here; use chunked")
+        exchange.chunked = True
+        return b"Transfer-Encoding: chunked\r\n"
+
+    @staticmethod
+    def _read_expect(value: bytes, exchange: Exchange) -> bytes:
+        if value.lower() != b"100-continue":
+            raise InvalidInputError("Expect", value.decode("latin-1"), "use 100-continue")
+        if exchange.http10:
+            return b""
+        exchange.expects = True
+        return b"Expect: 100-continue\r\n"
+
+    def _read_upgrade(self, value: bytes, exchange: Exchange) -> bytes:
+        """Return the lines that ask the pod for a websocket; other upgrades are not passed on."""
+        if self._length or exchange.chunked:
+            # The parser takes an upgrade's body for what follows it.
+            raise UnsupportedError("a request with Upgrade must have no body here")
+        if tokens(value) != [b"websocket"] or exchange.http10:
+            return b""
+        exchange.upgrade = True
+        return b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+
+    def _marks_for(self, host: bytes, rare: dict[bytes, bytes]) -> bytes:
+        """Return Host and who asked for what: the runtime contract's Forwarded, and its older relatives."""
+        peer = self._peer
+        quoted = b'"[%b]"' % peer if b":" in peer else peer
+        hop = b"for=%b;proto=http" % quoted if not host else b'for=%b;host="%b";proto=http' % (quoted, host)
+        chain = [*filter(None, (rare.get(b"forwarded"),)), hop]
+        addresses = [*filter(None, (rare.get(b"x-forwarded-for"),)), peer]
+        return b"Host: %b\r\nForwarded: %b\r\nX-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\n" % (
+            host,
+            b", ".join(chain),
+            b", ".join(addresses),
+            rare.get(b"x-forwarded-proto", b"http"),
+        )
+
+    def _too_large(self) -> HeadTooLargeError:
+        return HeadTooLargeError(f"the header section is over its limit of {self._door.limits.head_bytes} bytes")
+
+    def _too_long(self) -> TooLargeError:
+        return TooLargeError(f"the body is over the limit of {self._door.limits.body_bytes} bytes")

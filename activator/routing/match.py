@@ -1,0 +1,98 @@
+"""Find the service that a request is for, by its Host header or by its path."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from activator.routing.traffic import Traffic
+from torpor.errors import InvalidInputError, NotFoundError
+
+PATH_PREFIX = b"/serving/"
+
+# RFC 9110 uri-host [":" port], narrowed to what names and addresses are made of. What does not fit is refused, for it
+# goes on to the pod as it came.
+_HOST = re.compile(rb"([A-Za-z0-9_.-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?\Z")
+_ABSOLUTE = re.compile(rb"https?://([^/?#]*)(.*)\Z", re.IGNORECASE | re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A name that clients may use: a route, or one of its tags."""
+
+    namespace: str
+    name: str
+    traffic: Traffic
+    unready: str = ""
+    """Why there is no traffic, where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Which entry a request is for, and the request target that its pod shall see."""
+
+    entry: Entry
+    target: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Every name, in both forms."""
+
+    by_host: Mapping[str, Entry]
+    by_path: Mapping[tuple[str, str], Entry]
+    """(namespace, name) as in the path form."""
+    domain: str
+
+
+def split_target(target: bytes) -> tuple[bytes | None, bytes]:
+    """Return (host, origin form) of a request target: the absolute form names a host itself, which then counts."""
+    if target.startswith(b"/"):
+        return None, target
+    if target == b"*":
+        return None, target
+    absolute = _ABSOLUTE.match(target)
+    if absolute is None:
+        raise InvalidInputError("request target", _text(target), "use a path that begins with '/'")
+    rest = absolute[2]
+    return absolute[1], rest if rest.startswith(b"/") else b"/" + rest
+
+
+def read_host(header: bytes) -> str:
+    """Return the host in lower case, without its port; raises InvalidInputError where it is no host."""
+    fits = _HOST.match(header)
+    if fits is None:
+        raise InvalidInputError("Host", _text(header), "use a host name or an address, with or without a port")
+    return fits[1].decode("ascii").lower().rstrip(".")
+
+
+def by_path(table: Table, target: bytes) -> Match | None:
+    """Match `/serving/{namespace}/{name}/…`; the pod sees what follows the name."""
+    if not target.startswith(PATH_PREFIX):
+        return None
+    path, mark, query = target.partition(b"?")
+    namespace, _, rest = path[len(PATH_PREFIX) :].partition(b"/")
+    name, _, rest = rest.partition(b"/")
+    entry = table.by_path.get((namespace.decode("latin-1"), name.decode("latin-1")))
+    return None if entry is None else Match(entry, b"/" + rest + mark + query)
+
+
+def match(table: Table, host: str, target: bytes) -> Match:
+    """Return what a request is for; raises NotFoundError that says how services are addressed."""
+    entry = table.by_host.get(host)
+    if entry is not None:
+        return Match(entry, target)
+    found = by_path(table, target)
+    if found is not None:
+        return found
+    at = f"the host {host!r}" if not target.startswith(PATH_PREFIX) else f"the path {_text(target)!r} on {host!r}"
+    raise NotFoundError(
+        f"no service answers to {at}; address one by its URL or Host header {{name}}.{{namespace}}.{table.domain}, "
+        f"by tag {{tag}}-{{name}}.{{namespace}}.{table.domain}, or by the path /serving/{{namespace}}/{{name}}/ on any "
+        "other host; `kubectl get ksvc,isvc --all-namespaces` lists their URLs"
+    )
+
+
+def _text(raw: bytes) -> str:
+    return raw[:200].decode("latin-1")

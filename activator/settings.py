@@ -1,0 +1,107 @@
+"""Settings of the activator: one dataclass per concern, read at the door."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from torpor import settings as read
+
+PREFIX = "TORPOR_ACTIVATOR_"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class ClientLimits:
+    """What one client connection may cost."""
+
+    head_bytes: int = 64 * 1024
+    """Request line and headers together, trailers likewise. Cookies and tokens of several kilobytes exist."""
+    head_timeout_s: float = 30.0
+    """From the first byte of a request to the end of its headers; a slow client is answered 408."""
+    body_silence_s: float = 60.0
+    """Longest pause within a body, both ways."""
+    body_bytes: int | None = None
+    """Largest request body; None is no limit: bodies are streamed, and the model knows best what it takes."""
+    keep_alive_s: float = 75.0
+    """How long an idle connection stays. Longer than the 60 s of common load balancers, so that they close first."""
+    connections: int = 20_000
+    """Connections at once; more are answered 503 and closed."""
+    pipelined: int = 64
+    """Requests sent ahead of their answers; after so many the connection is closed, and the rest may be sent again."""
+    buffered_bytes: int = 64 * 1024
+    """Of a body that waits for a pod, and of data on its way in either direction, before the sender is paused."""
+    linger_s: float = 2.0
+    """How long what a refused client still sends is read and dropped, so that it can read the answer."""
+    linger_bytes: int = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class PodLimits:
+    """How pods are spoken to."""
+
+    connect_timeout_s: float = 2.0
+    idle_s: float = 4.0
+    """How long an unused connection is kept. Shorter than the 5 s after which uvicorn and Node.js close theirs."""
+    refused_s: float = 10.0
+    """A request is offered to pods that refuse connections for so long, then it is a 502."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The queue before each revision."""
+
+    queue_limit: int = 10_000
+    """Knative's. It holds for every container concurrency."""
+    activation_timeout_s: float = 300.0
+    """How long a request waits for a pod; annotation torpor.dev/activation-timeout-seconds overrides it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that can be set."""
+
+    host: str
+    http_port: int
+    admin_port: int
+    domain: str
+    token_file: Path
+    """Whose contents admin requests must bear."""
+    kubeconfig: Path | None = None
+    """None: the credentials of the pod that we run in."""
+    ready_fd: int | None = None
+    grace_s: float = 30.0
+    """How long requests in flight may take after SIGTERM."""
+    client: ClientLimits = ClientLimits()
+    pods: PodLimits = PodLimits()
+    waiting: Waiting = Waiting()
+
+
+def _optional_bytes(key: str, raw: str) -> int | None:
+    return None if raw == "none" else read.integer(key, raw, minimum=1, maximum=2**63, unit="bytes, or none")
+
+
+_seconds = partial(read.number, minimum=0.1, maximum=86_400, unit="seconds")
+_READERS: Mapping[str, Callable[[str, str], Any]] = {
+    "head_bytes": partial(read.integer, minimum=1024, maximum=2**20, unit="bytes"),
+    "body_bytes": _optional_bytes,
+    "connections": partial(read.integer, minimum=1, maximum=2**20),
+    "pipelined": partial(read.integer, minimum=1, maximum=10_000),
+    "buffered_bytes": partial(read.integer, minimum=4096, maximum=2**24, unit="bytes"),
+    "linger_bytes": partial(read.integer, minimum=0, maximum=2**30, unit="bytes"),
+    "queue_limit": partial(read.integer, minimum=1, maximum=1_000_000, unit="requests"),
+}
+
+
+def from_environment(defaults: T, environment: Mapping[str, str]) -> T:
+    """Return a settings dataclass with the fields that `TORPOR_ACTIVATOR_<FIELD>` names set to what it says."""
+    changes: dict[str, Any] = {}
+    for field in fields(defaults):  # type: ignore[arg-type]  # a dataclass, whichever
+        key = PREFIX + field.name.upper()
+        if key in environment:
+            changes[field.name] = _READERS.get(field.name, _seconds)(key, environment[key])
+    return replace(defaults, **changes)  # type: ignore[type-var]

@@ -1,0 +1,1 @@
+"""A bounded queue per revision, and slots on its pods."""

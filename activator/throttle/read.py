@@ -1,0 +1,118 @@
+"""Read from Kubernetes objects what the throttlers need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from activator.throttle.pod import Endpoint
+from activator.throttle.throttler import Terms
+from torpor import settings
+from torpor.spec import names
+from torpor.spec.fields import Fields
+from torpor.spec.kinds import Object
+from torpor.spec.knative import parse_limits
+
+MAX_ACTIVATION_S = 24 * 3600.0
+KILLED = 128
+"""Exit codes from here on say which signal ended the process: not the model's own word."""
+CRASHES = 3
+"""Restarts after which a container that keeps being killed counts as one that will not start."""
+
+# Without a change to the object, these do not pass.
+_HOPELESS = frozenset({"ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError"})
+
+
+def read_terms(revision: Object, activation_timeout_s: float) -> Terms:
+    """Return what a Revision asks for; raises InvalidInputError naming field or annotation."""
+    limits = parse_limits(Fields(revision.get("spec") or {}, "spec"))
+    raw = (revision["metadata"].get("annotations") or {}).get(names.ACTIVATION_TIMEOUT)
+    if raw is not None:
+        key = f"metadata.annotations[{names.ACTIVATION_TIMEOUT}]"
+        activation_timeout_s = settings.number(key, raw, minimum=0.001, maximum=MAX_ACTIVATION_S, unit="seconds")
+    return Terms(limits, activation_timeout_s)
+
+
+def revision_of(obj: Object) -> tuple[str, str] | None:
+    """Return the revision that an object is labelled with."""
+    metadata = obj["metadata"]
+    name = (metadata.get("labels") or {}).get(names.REVISION)
+    return (metadata.get("namespace", ""), name) if name else None
+
+
+def ready_endpoints(slice_: Object) -> Iterator[Endpoint]:
+    """Yield where an EndpointSlice says that pods are ready; nothing for a slice of another Service than the pods' own.
+
+    On a cluster with Knative a revision has two: of the public one the endpoints may be activators.
+    """
+    labels = slice_["metadata"].get("labels") or {}
+    if labels.get(names.SERVICE_NAME) != f"{labels.get(names.REVISION)}-private":
+        return
+    port = _http_port(slice_.get("ports") or ())
+    if port is None:
+        return
+    for endpoint in slice_.get("endpoints") or ():
+        conditions = endpoint.get("conditions") or {}
+        # Kubernetes: an absent `ready` is to be read as true.
+        if conditions.get("ready", True) and not conditions.get("terminating"):
+            pod = endpoint.get("targetRef") or {}
+            for address in endpoint.get("addresses") or ():
+                yield Endpoint(pod.get("name", ""), pod.get("uid", ""), address, port)
+
+
+def _http_port(ports: list[Object] | tuple[()]) -> int | None:
+    named = {port.get("name") or "": int(port["port"]) for port in ports if port.get("port")}
+    return next((named[name] for name in ("http", "http1", "h2c", "") if name in named), None)
+
+
+def failure_of(pod: Object) -> str | None:
+    """Return why a pod will not become ready, None where that is not known."""
+    if "deletionTimestamp" in pod["metadata"]:
+        return None
+    for status in _containers(pod):
+        waiting = (status.get("state") or {}).get("waiting") or {}
+        reason = waiting.get("reason", "")
+        if reason in _HOPELESS:
+            return _sentence(pod, status, f"cannot be started ({reason})", waiting.get("message", ""))
+        ended = _last_end(status)
+        if ended is None or (status.get("state") or {}).get("running"):
+            continue
+        crashing = reason == "CrashLoopBackOff" and status.get("restartCount", 0) >= CRASHES
+        if crashing or 0 < ended.get("exitCode", 0) < KILLED:
+            return _exited(pod, status, ended)
+    return None
+
+
+def new_failure(old: Object | None, new: Object) -> str | None:
+    """Return what a container said that has ended between the two, though it may be running again."""
+    if old is None or "deletionTimestamp" in new["metadata"]:
+        return None
+    before = {status["name"]: status.get("restartCount", 0) for status in _containers(old)}
+    for status in _containers(new):
+        ended = (status.get("lastState") or {}).get("terminated")
+        again = status.get("restartCount", 0) > before.get(status["name"], 0)
+        if ended and again and 0 < ended.get("exitCode", 0) < KILLED:
+            return _exited(new, status, ended)
+    return None
+
+
+def _containers(pod: Object) -> list[Object]:
+    status = pod.get("status") or {}
+    return [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+
+
+def _last_end(status: Object) -> Object | None:
+    ended: Object | None = (status.get("state") or {}).get("terminated") or (status.get("lastState") or {}).get(
+        "terminated"
+    )
+    return ended
+
+
+def _exited(pod: Object, status: Object, ended: Object) -> str:
+    code = ended.get("exitCode", 0)
+    how = f"ended with exit code {code}" if code < KILLED else f"was killed ({ended.get('reason') or code})"
+    return _sentence(pod, status, how, ended.get("message", ""))
+
+
+def _sentence(pod: Object, status: Object, what: str, message: str) -> str:
+    said = f": {message.strip()}" if message and message.strip() else ""
+    return f"container {status['name']} of pod {pod['metadata']['name']} {what}{said}"

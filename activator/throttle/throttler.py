@@ -1,0 +1,323 @@
+"""Hold the requests of one revision until a pod has room for them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import OrderedDict
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Protocol
+
+from activator.throttle.balancer import RAMP_START, UNLIMITED, choose, grown
+from activator.throttle.counters import Counters
+from activator.throttle.pod import Endpoint, Pod
+from activator.throttle.report import LoadReport, RevisionKey
+from torpor.aio.backoff import Backoff
+from torpor.aio.clock import Clock
+from torpor.errors import DeadlineError, LoadError, QueueFullError, TorporError, UnavailableError
+from torpor.spec.knative import RevisionLimits
+
+RAMP_S = 1.0
+"""A pod without limit may have twice as many requests each time this passes: endless streams must not block it."""
+THAW_S = 1.0
+"""After a scale to zero was asked for: in this time its pods are gone from the endpoints, or they stay."""
+EJECTION = Backoff(first_s=0.05, limit_s=2.0)
+
+
+class Waiter(Protocol):
+    """A request in the queue."""
+
+    arrived_s: float
+
+    def granted(self, pod: Pod, now_s: float) -> None:
+        """Go on: a slot on this pod is yours until you release it."""
+
+    def refused(self, error: TorporError) -> None:
+        """Give up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the owner of a revision asks of its queue."""
+
+    limits: RevisionLimits
+    activation_timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """Whom a throttler tells what."""
+
+    on_demand: Callable[[RevisionKey], None]
+    """A request waits and there is no pod."""
+    on_wake: Callable[[RevisionKey, Pod], None]
+    """A pod came that requests were waiting for."""
+    on_gone: Callable[[Pod], None]
+    """A pod gets no more requests, ever."""
+
+
+class Throttler:
+    """The queue and the slots of one revision; all of it synchronous."""
+
+    # The mutable state: who waits, in order, each with its deadline; the pods that are ready, and those of them that
+    # may be given requests now (neither held nor ejected); how many slots are taken, in all and of each pod.
+    # Whatever changes any of it calls `_assign`, so that nobody waits while a pod has room.
+
+    def __init__(
+        self,
+        key: RevisionKey,
+        terms: Terms,
+        queue_limit: int,
+        hooks: Hooks,
+        clock: Clock,
+        dice: Callable[[], float] = random.random,
+    ) -> None:
+        self.key = key
+        self.terms = terms
+        self.counters = Counters()
+        self.in_flight = 0
+        self._queue_limit = queue_limit
+        self._hooks = hooks
+        self._clock = clock
+        self._dice = dice
+        self._queue: OrderedDict[Waiter, float] = OrderedDict()
+        self._pods: dict[Endpoint, Pod] = {}
+        self._open: list[Pod] = []
+        self._failure: str | None = None
+        # Time spent by requests that left, minus the arrival times of those that came: with the requests still here
+        # it makes the area under their number without anything to do while time passes.
+        self._area = 0.0
+        self._arrived = 0
+        self._reported_s = clock.monotonic()
+        self._timers: dict[Pod | str, asyncio.TimerHandle] = {}
+        self._closed = False
+
+    @property
+    def queued(self) -> int:
+        return len(self._queue)
+
+    @property
+    def pods(self) -> Collection[Pod]:
+        return self._pods.values()
+
+    # --- requests ----------------------------------------------------------------------------------------------
+
+    def enter(self, waiter: Waiter, now_s: float) -> Pod | None:
+        """Take a request in. Returns its pod, or None where it must wait and will be told.
+
+        Raises QueueFullError where the queue is full, LoadError where the revision is known not to start.
+        """
+        pod = None if self._queue else choose(self._open, self._dice())
+        if pod is None:
+            self._enqueue(waiter, now_s)
+        else:
+            pod.in_flight += 1
+            self.in_flight += 1
+        self._area -= now_s
+        self._arrived += 1
+        return pod
+
+    def release(self, pod: Pod, now_s: float) -> None:
+        """Take a slot back: the request is done, however it ended."""
+        self._area += now_s
+        self._free(pod)
+        if self._queue:
+            self._assign(now_s)
+
+    def cancel(self, waiter: Waiter, now_s: float) -> None:
+        """Forget a request that waits: its client is gone."""
+        if self._queue.pop(waiter, None) is not None:
+            self._area += now_s
+
+    def retry(self, waiter: Waiter, pod: Pod, now_s: float) -> None:
+        """Put a request whose pod refused the connection before all others, and let the pod alone for a moment."""
+        self.counters.retries += 1
+        self._free(pod)
+        self._eject(pod)
+        self._queue[waiter] = waiter.arrived_s + self.terms.activation_timeout_s
+        self._queue.move_to_end(waiter, last=False)
+        if self._closed:
+            self._refuse(waiter, self._deleted(), now_s)
+        elif self._failure is not None:
+            self.fail_waiting(self._failure, now_s)
+        self._assign(now_s)
+
+    def expire(self, now_s: float) -> None:
+        """Refuse whose deadline has passed."""
+        for waiter in [waiter for waiter, deadline_s in self._queue.items() if deadline_s <= now_s]:
+            self._refuse(waiter, self._late(), now_s)
+
+    def _enqueue(self, waiter: Waiter, now_s: float) -> None:
+        if self._failure is not None and not self._pods:
+            raise LoadError("start", self._failure)
+        if len(self._queue) >= self._queue_limit:
+            raise QueueFullError(
+                f"the queue of {self._name} is full: {len(self._queue)} requests wait already; try again later"
+            )
+        self._queue[waiter] = now_s + self.terms.activation_timeout_s
+        if not self._open:
+            self._hooks.on_demand(self.key)
+
+    def _assign(self, now_s: float) -> None:
+        """Give slots to those who wait, in order, as long as there are any."""
+        while self._queue:
+            pod = choose(self._open, self._dice())
+            if pod is None:
+                return
+            waiter, deadline_s = self._queue.popitem(last=False)
+            if deadline_s <= now_s:
+                self._area += now_s
+                waiter.refused(self._late())
+                continue
+            pod.in_flight += 1
+            self.in_flight += 1
+            waiter.granted(pod, now_s)
+
+    def _free(self, pod: Pod) -> None:
+        pod.in_flight -= 1
+        self.in_flight -= 1
+        # A pod in its ramp that finishes one request may have two.
+        if pod.limit < UNLIMITED and not self.terms.limits.concurrency:
+            pod.limit += 1
+
+    def _refuse(self, waiter: Waiter, error: TorporError, now_s: float) -> None:
+        if self._queue.pop(waiter, None) is not None:
+            self._area += now_s
+            waiter.refused(error)
+
+    def _late(self) -> DeadlineError:
+        return DeadlineError(
+            f"no pod of {self._name} had room within {self.terms.activation_timeout_s:g} s; "
+            "annotation torpor.dev/activation-timeout-seconds sets how long requests wait"
+        )
+
+    def _deleted(self) -> UnavailableError:
+        return UnavailableError(f"{self._name} was deleted while the request waited")
+
+    # --- pods --------------------------------------------------------------------------------------------------
+
+    def set_pods(self, endpoints: Collection[Endpoint], now_s: float) -> None:
+        """Take in which pods are ready now."""
+        before = self._pods
+        fresh = [at for at in endpoints if at not in before]
+        self._pods = {at: before.get(at) or Pod(at, self._first_limit()) for at in endpoints}
+        for at, pod in before.items():
+            if at not in self._pods:
+                self._stop_timer(pod)
+                self._hooks.on_gone(pod)
+        if self._queue:
+            for at in fresh:
+                self._hooks.on_wake(self.key, self._pods[at])
+        if fresh and not self.terms.limits.concurrency:
+            self._start_timer("ramp", RAMP_S, self._ramp)
+        self._reopen(now_s)
+        if self._queue and not self._open:
+            self._hooks.on_demand(self.key)
+
+    def set_failure(self, failure: str | None, now_s: float) -> None:
+        """Take in why no pod starts at present; None where nothing speaks against it."""
+        self._failure = failure
+        if failure is not None:
+            self.fail_waiting(failure, now_s)
+
+    def fail_waiting(self, failure: str, now_s: float) -> None:
+        """Refuse all that wait, unless a pod is ready after all."""
+        if not self._pods:
+            for waiter in list(self._queue):
+                self._refuse(waiter, LoadError("start", failure), now_s)
+
+    def connected(self, pod: Pod) -> None:
+        """Take in that a pod accepts connections."""
+        pod.refusals = 0
+
+    def freeze_if_idle(self) -> bool:
+        """Keep requests from the pods there are, until `thaw`; False, and nothing done, where there are requests."""
+        if self._queue or self.in_flight:
+            return False
+        self._stop_timer("thaw")
+        for pod in self._pods.values():
+            pod.held = True
+        self._open = []
+        return True
+
+    def thaw(self) -> None:
+        """Give the pods requests again, if they are still there in a moment.
+
+        A scale to zero that was just granted has not reached the endpoints yet: what is sent in this moment would
+        reach a pod that is about to be stopped.
+        """
+        self._start_timer("thaw", THAW_S, self._thawed)
+
+    def _thawed(self) -> None:
+        del self._timers["thaw"]
+        for pod in self._pods.values():
+            pod.held = False
+        self._reopen(self._clock.monotonic())
+
+    def _eject(self, pod: Pod) -> None:
+        pod.refusals += 1
+        if pod.at in self._pods:
+            pod.ejected = True
+            self._open = [each for each in self._open if each is not pod]
+            self._start_timer(pod, EJECTION.delay_s(pod.refusals, self._dice()), self._readmit, pod)
+
+    def _readmit(self, pod: Pod) -> None:
+        self._timers.pop(pod, None)
+        pod.ejected = False
+        self._reopen(self._clock.monotonic())
+
+    def _ramp(self) -> None:
+        del self._timers["ramp"]
+        for pod in self._pods.values():
+            pod.limit = grown(pod.limit)
+        if any(pod.limit < UNLIMITED for pod in self._pods.values()):
+            self._start_timer("ramp", RAMP_S, self._ramp)
+        self._assign(self._clock.monotonic())
+
+    def _first_limit(self) -> int:
+        return self.terms.limits.concurrency or RAMP_START
+
+    def _reopen(self, now_s: float) -> None:
+        self._open = [pod for pod in self._pods.values() if not pod.held and not pod.ejected]
+        self._assign(now_s)
+
+    # --- the autoscaler ----------------------------------------------------------------------------------------
+
+    def report(self, now_s: float) -> LoadReport | None:
+        """Return what went on since the last report; None where there was nothing, nor is there now."""
+        present = len(self._queue) + self.in_flight
+        elapsed_s, self._reported_s = now_s - self._reported_s, now_s
+        area, self._area = self._area + present * now_s, -present * now_s
+        requests, self._arrived = self._arrived, 0
+        if not (requests or present or self._pods):
+            return None
+        average = max(0.0, area / elapsed_s) if elapsed_s > 0 else float(present)
+        return LoadReport(self.key, average, requests, len(self._queue), self.in_flight, len(self._pods))
+
+    # --- life --------------------------------------------------------------------------------------------------
+
+    def close(self, now_s: float) -> None:
+        """Refuse all that wait and take no pod any more: the revision is gone."""
+        self._closed = True
+        for waiter in list(self._queue):
+            self._refuse(waiter, self._deleted(), now_s)
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        for pod in self._pods.values():
+            self._hooks.on_gone(pod)
+        self._pods, self._open = {}, []
+
+    @property
+    def _name(self) -> str:
+        return "/".join(self.key)
+
+    def _start_timer(self, what: Pod | str, delay_s: float, call: Callable[..., None], *args: object) -> None:
+        self._stop_timer(what)
+        self._timers[what] = asyncio.get_running_loop().call_later(delay_s, call, *args)
+
+    def _stop_timer(self, what: Pod | str) -> None:
+        timer = self._timers.pop(what, None)
+        if timer is not None:
+            timer.cancel()

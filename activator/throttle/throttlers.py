@@ -1,0 +1,141 @@
+"""All throttlers, and what the cluster says about their revisions."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+from activator.throttle import read
+from activator.throttle.pod import Endpoint
+from activator.throttle.report import LoadReport, RevisionKey
+from activator.throttle.throttler import Hooks, Terms, Throttler
+from torpor.aio.clock import Clock
+from torpor.errors import InvalidInputError
+from torpor.kube import Change
+from torpor.kube.informer import Key
+from torpor.spec.kinds import Object
+from torpor.spec.knative import TIMEOUT_S, RevisionLimits
+
+log = logging.getLogger(__name__)
+
+
+class Throttlers:
+    """One throttler for every Revision there is; pods and failures are kept for those that come later."""
+
+    def __init__(self, queue_limit: int, activation_timeout_s: float, hooks: Hooks, clock: Clock) -> None:
+        self._queue_limit = queue_limit
+        self._activation_timeout_s = activation_timeout_s
+        self._hooks = hooks
+        self._clock = clock
+        self._of: dict[RevisionKey, Throttler] = {}
+        self._endpoints: dict[RevisionKey, dict[Key, tuple[Endpoint, ...]]] = {}
+        self._failures: dict[RevisionKey, dict[Key, str]] = {}
+        # Same as the dictionary's own method: the hot path's look-up.
+        self.get = self._of.get
+
+    def __iter__(self) -> Iterator[Throttler]:
+        return iter(self._of.values())
+
+    # --- what the informers tell -------------------------------------------------------------------------------
+
+    def revision_changed(self, change: Change) -> None:
+        """A Revision came, changed, or went."""
+        key, now_s = change.key, self._clock.monotonic()
+        if change.new is None:
+            throttler = self._of.pop(key, None)
+            if throttler is not None:
+                throttler.close(now_s)
+            return
+        terms = self._terms(key, change.new)
+        throttler = self._of.get(key)
+        if throttler is not None:
+            throttler.terms = terms
+            return
+        self._of[key] = Throttler(key, terms, self._queue_limit, self._hooks, self._clock)
+        self._show_endpoints(key, now_s)
+        self._show_failures(key, now_s)
+
+    def slice_changed(self, change: Change) -> None:
+        """An EndpointSlice came, changed, or went."""
+        labelled = None if change.new is None else read.revision_of(change.new)
+        before = None if change.old is None else read.revision_of(change.old)
+        for key in {labelled, before}:
+            if key is None:
+                continue
+            slices = self._endpoints.setdefault(key, {})
+            slices.pop(change.key, None)
+            if key == labelled and change.new is not None:
+                slices[change.key] = tuple(read.ready_endpoints(change.new))
+            if not slices:
+                del self._endpoints[key]
+            self._show_endpoints(key, self._clock.monotonic())
+
+    def pod_changed(self, change: Change) -> None:
+        """A Pod came, changed, or went."""
+        obj = change.new or change.old
+        key = None if obj is None else read.revision_of(obj)
+        if key is None:
+            return
+        failures = self._failures.setdefault(key, {})
+        known = failures.pop(change.key, None)
+        failure = None if change.new is None else read.failure_of(change.new)
+        if failure is not None:
+            failures[change.key] = failure
+        if not failures:
+            del self._failures[key]
+        if failure != known:
+            self._show_failures(key, self._clock.monotonic())
+        said = None if change.new is None else read.new_failure(change.old, change.new)
+        if said is not None and key in self._of:
+            self._of[key].fail_waiting(said, self._clock.monotonic())
+
+    def _show_endpoints(self, key: RevisionKey, now_s: float) -> None:
+        throttler = self._of.get(key)
+        if throttler is not None:
+            # Two slices may name one endpoint; a dictionary keeps the order and each once.
+            slices = self._endpoints.get(key, {}).values()
+            throttler.set_pods(dict.fromkeys(at for endpoints in slices for at in endpoints), now_s)
+
+    def _show_failures(self, key: RevisionKey, now_s: float) -> None:
+        throttler = self._of.get(key)
+        if throttler is not None:
+            throttler.set_failure(next(iter(self._failures.get(key, {}).values()), None), now_s)
+
+    def _terms(self, key: RevisionKey, revision: Object) -> Terms:
+        try:
+            return read.read_terms(revision, self._activation_timeout_s)
+        except InvalidInputError as error:
+            log.warning("%s/%s is served with the defaults: %s", *key, error)
+            return Terms(RevisionLimits(0, TIMEOUT_S, TIMEOUT_S, None), self._activation_timeout_s)
+
+    # --- what the autoscaler asks ------------------------------------------------------------------------------
+
+    def report(self, now_s: float) -> list[LoadReport]:
+        """Return what went on since the last report, for revisions with requests or pods."""
+        reports = (throttler.report(now_s) for throttler in self._of.values())
+        return [report for report in reports if report is not None]
+
+    def freeze_if_idle(self, revision: RevisionKey) -> bool:
+        """Give the pods of an idle revision no more requests; False, and nothing done, where there are requests."""
+        throttler = self._of.get(revision)
+        return throttler is None or throttler.freeze_if_idle()
+
+    def thaw(self, revision: RevisionKey) -> None:
+        """Give them requests again, should they still be there in a moment."""
+        throttler = self._of.get(revision)
+        if throttler is not None:
+            throttler.thaw()
+
+    # --- life --------------------------------------------------------------------------------------------------
+
+    def expire(self, now_s: float) -> None:
+        """Refuse every request whose time in the queue is over."""
+        for throttler in self._of.values():
+            if throttler.queued:
+                throttler.expire(now_s)
+
+    def close(self) -> None:
+        """Refuse whoever waits; stop all timers."""
+        for throttler in self._of.values():
+            throttler.close(self._clock.monotonic())
+        self._of.clear()

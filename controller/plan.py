@@ -1,0 +1,63 @@
+"""What a reconciler decided: the writes it wants, in the order in which they are made. Pure data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torpor.spec.kinds import Kind, Object
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """An object to be created, or replaced as it was seen (its resourceVersion decides)."""
+
+    kind: Kind
+    obj: Object
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """An object to be deleted, in this incarnation of its name only."""
+
+    kind: Kind
+    namespace: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """An event about the object itself, told once: when what it tells came about."""
+
+    type_: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that one look at one object leads to. The default is: nothing to do."""
+
+    creates: tuple[Write, ...] = ()
+    replaces: tuple[Write, ...] = ()
+    deletes: tuple[Delete, ...] = ()
+    status: Object | None = None
+    """The object's new status; None: it is right as it is."""
+    notes: tuple[Note, ...] = ()
+    again_s: float | None = None
+    """Look once more after this long, although nothing may have changed."""
+
+
+NOTHING = Plan()
+
+
+def delete_of(kind: Kind, obj: Object) -> Delete:
+    """Return the deletion of an object as it was seen."""
+    metadata = obj["metadata"]
+    return Delete(kind, metadata.get("namespace", ""), metadata["name"], metadata["uid"])
+
+
+def status_change(obj: Object, wanted: Object) -> Object | None:
+    """Return the status to write, or None where the object has it already."""
+    return None if obj.get("status") == wanted else wanted

@@ -1,0 +1,125 @@
+"""A real door on a real socket, told of its routes, revisions and pods as the informers would tell it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncIterator
+
+from activator.proxy.door import Door
+from activator.proxy.pool import Pool
+from activator.proxy.server import Server
+from activator.routing.table import Router, build
+from activator.settings import ClientLimits, PodLimits, Waiting
+from activator.throttle.pod import Pod
+from activator.throttle.report import RevisionKey
+from activator.throttle.throttler import Hooks, Throttler
+from activator.throttle.throttlers import Throttlers
+from torpor.aio.clock import SystemClock
+from torpor.kube import Change
+from torpor.spec import names
+from torpor.spec.kinds import ENDPOINT_SLICE, POD, REVISION, Kind, Object, key_of
+
+NAMESPACE = "default"
+DOMAIN = "example.test"
+
+
+class Doorway:
+    """The door, and the world behind it."""
+
+    def __init__(self, client: ClientLimits, pods: PodLimits, waiting: Waiting) -> None:
+        clock = SystemClock()
+        self.poked: list[RevisionKey] = []
+        self.woken: list[Pod] = []
+        self._objects: dict[tuple[Kind, tuple[str, str]], Object] = {}
+        self._serial = itertools.count(1)
+        self._routes: dict[str, Object] = {}
+        self.pool = Pool(pods, client.buffered_bytes, clock)
+        hooks = Hooks(self.poked.append, lambda _, pod: self.woken.append(pod), self.pool.gone)
+        self.throttlers = Throttlers(waiting.queue_limit, waiting.activation_timeout_s, hooks, clock)
+        self.door = Door(Router(build([], DOMAIN)), self.throttlers, self.pool, client, clock, lambda: 0.5)
+        self.server = Server(self.door)
+
+    @property
+    def port(self) -> int:
+        return self.server.port
+
+    def throttler(self, name: str = "app") -> Throttler:
+        found = self.throttlers.get((NAMESPACE, name))
+        assert found is not None
+        return found
+
+    def tell(self, kind: Kind, obj: Object | None, key: tuple[str, str] | None = None) -> None:
+        """Tell of an object as an informer does; None: it is gone."""
+        key = key_of(obj) if obj is not None else key
+        assert key is not None
+        old = self._objects.pop((kind, key), None)
+        if obj is not None:
+            self._objects[kind, key] = obj
+        handler = {
+            REVISION: self.throttlers.revision_changed,
+            ENDPOINT_SLICE: self.throttlers.slice_changed,
+            POD: self.throttlers.pod_changed,
+        }[kind]
+        handler(Change(kind, key, old, obj))
+
+    def deploy(self, name: str = "app", *ports: int, concurrency: int = 0, **spec: int) -> None:
+        """Make a route, its revision of the same name, and one pod for each port."""
+        self.revise(name, concurrency=concurrency, **spec)
+        self.route(name, {name: 100})
+        self.scale(name, *ports)
+
+    def revise(self, name: str, *, concurrency: int = 0, annotations: dict[str, str] | None = None, **spec: int) -> None:
+        metadata = {"namespace": NAMESPACE, "name": name, "annotations": annotations or {}}
+        self.tell(REVISION, {"metadata": metadata, "spec": {"containerConcurrency": concurrency, **spec}})
+
+    def route(self, name: str, weights: dict[str, int], tags: dict[str, str] | None = None) -> None:
+        traffic: list[Object] = [{"revisionName": each, "percent": weight} for each, weight in weights.items()]
+        traffic += [{"revisionName": each, "tag": tag} for tag, each in (tags or {}).items()]
+        metadata = {"namespace": NAMESPACE, "name": name}
+        self._routes[name] = {"metadata": metadata, "status": {"traffic": traffic}}
+        self.door.router.table = build(self._routes.values(), DOMAIN)
+
+    def scale(self, name: str, *ports: int) -> None:
+        """Say which ports are those of the revision's ready pods; a port that goes and comes is a new pod."""
+        wanted = {f"{name}-private-{port}": port for port in ports}
+        known = [key for kind, key in self._objects if kind is ENDPOINT_SLICE and key[1].startswith(f"{name}-private-")]
+        for key in known:
+            if key[1] not in wanted:
+                self.tell(ENDPOINT_SLICE, None, key)
+        for slice_name, port in wanted.items():
+            if (NAMESPACE, slice_name) not in known:
+                self.tell(ENDPOINT_SLICE, endpoint_slice(slice_name, name, port, f"uid-{next(self._serial)}"))
+
+
+def endpoint_slice(slice_name: str, revision: str, port: int, uid: str, *, ready: bool = True) -> Object:
+    labels = {names.REVISION: revision, names.SERVICE_NAME: f"{revision}-private"}
+    endpoint = {
+        "addresses": ["127.0.0.1"],
+        "conditions": {"ready": ready, "serving": ready, "terminating": not ready},
+        "targetRef": {"kind": "Pod", "name": f"{revision}-{port}", "uid": uid},
+    }
+    return {
+        "metadata": {"namespace": NAMESPACE, "name": slice_name, "labels": labels},
+        "endpoints": [endpoint],
+        "ports": [{"name": "http", "port": port, "protocol": "TCP"}],
+    }
+
+
+@contextlib.asynccontextmanager
+async def doorway(
+    client: ClientLimits | None = None, pods: PodLimits | None = None, waiting: Waiting | None = None
+) -> AsyncIterator[Doorway]:
+    """Listen on a free port, and stop again."""
+    made = Doorway(client or ClientLimits(), pods or PodLimits(), waiting or Waiting())
+    await made.server.start("127.0.0.1", 0)
+    watching = asyncio.create_task(made.server.watch())
+    try:
+        yield made
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+        await made.server.drain(0)
+        made.throttlers.close()
+        await made.pool.close()
