@@ -1,0 +1,21 @@
+"""What is to be loaded, as the pod was told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from predictor.storage.settings import StorageSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One model. `read` in predictor/storage/settings.py makes `storage` from the environment."""
+
+    name: str
+    format: str
+    uri: str
+    model_dir: Path
+    """Where what cannot be used in place is put, in a folder of its own, for as long as the model is open."""
+    allow_pickle: bool = False
+    storage: StorageSettings = field(default_factory=StorageSettings)

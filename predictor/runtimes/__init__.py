@@ -1,0 +1,1 @@
+"""One framework per file. The only importer of model libraries."""
