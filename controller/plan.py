@@ -28,7 +28,10 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """An event about the object itself, told once: when what it tells came about."""
+    """An event about the object itself, told when what the plan writes is written: a plan without writes tells nothing.
+
+    So a look that finds nothing to do never tells the same again.
+    """
 
     type_: Literal["Normal", "Warning"]
     reason: str
