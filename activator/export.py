@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from activator.proxy.door import Door
 from activator.throttle.counters import Buckets, Counters
@@ -27,8 +28,8 @@ _HISTOGRAMS: tuple[tuple[Family, Callable[[Counters], Buckets]], ...] = (
 )
 
 
-class Collector:
-    """Fits prometheus_client's registry. Revisions without a request so far, and without pods, are left out."""
+class DoorCollector(Collector):
+    """Revisions without a request so far, and without pods, are left out."""
 
     def __init__(self, door: Door) -> None:
         self._door = door

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import argparse
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from torpor import settings as read
+from torpor.errors import SettingError
+from torpor.spec.fields import DNS_LABEL
 
 PREFIX = "TORPOR_ACTIVATOR_"
 
@@ -62,23 +65,32 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class Leaving:
+    """How the process ends."""
+
+    grace_s: float = 30.0
+    """How long requests in flight may take after SIGTERM."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that can be set."""
+    """Everything that can be set: where and for whom by the command line, how much by the environment."""
 
     host: str
     http_port: int
     admin_port: int
     domain: str
+    """What the hosts of services end with."""
     token_file: Path
     """Whose contents admin requests must bear."""
     kubeconfig: Path | None = None
     """None: the credentials of the pod that we run in."""
     ready_fd: int | None = None
-    grace_s: float = 30.0
-    """How long requests in flight may take after SIGTERM."""
+    """Gets one byte when the data port is open."""
     client: ClientLimits = ClientLimits()
     pods: PodLimits = PodLimits()
     waiting: Waiting = Waiting()
+    leaving: Leaving = Leaving()
 
 
 def _optional_bytes(key: str, raw: str) -> int | None:
@@ -94,7 +106,44 @@ _READERS: Mapping[str, Callable[[str, str], Any]] = {
     "buffered_bytes": partial(read.integer, minimum=4096, maximum=2**24, unit="bytes"),
     "linger_bytes": partial(read.integer, minimum=0, maximum=2**30, unit="bytes"),
     "queue_limit": partial(read.integer, minimum=1, maximum=1_000_000, unit="requests"),
+    "grace_s": partial(read.number, minimum=0, maximum=86_400, unit="seconds"),
 }
+
+
+def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
+    """Read command line and environment; raises SettingError, or exits with 2 where an option does not exist."""
+    parser = argparse.ArgumentParser(
+        prog="python -m activator",
+        description="The door: buffers, wakes, routes, scales. Limits are set by TORPOR_ACTIVATOR_... variables.",
+    )
+    parser.add_argument("--kubeconfig", type=Path, help="credentials of the API; in a pod: leave it out")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--http-port", default="8080", help="port for requests to services; 0 is any that is free")
+    parser.add_argument("--admin-port", default="9090", help="port for /metrics and /healthz; 0 is any that is free")
+    parser.add_argument("--domain", default="localhost", help="what the hosts of services end with")
+    parser.add_argument("--token-file", type=Path, required=True, help="whose contents admin requests must bear")
+    parser.add_argument("--ready-fd", help="descriptor that gets one byte when the data port is open")
+    given = parser.parse_args(arguments)
+    descriptor = given.ready_fd
+    return Settings(
+        host=given.host,
+        http_port=read.port("--http-port", given.http_port),
+        admin_port=read.port("--admin-port", given.admin_port),
+        domain=_domain("--domain", given.domain),
+        token_file=given.token_file,
+        kubeconfig=given.kubeconfig,
+        ready_fd=None if descriptor is None else read.integer("--ready-fd", descriptor, minimum=0, maximum=2**20),
+        client=from_environment(ClientLimits(), environment),
+        pods=from_environment(PodLimits(), environment),
+        waiting=from_environment(Waiting(), environment),
+        leaving=from_environment(Leaving(), environment),
+    )
+
+
+def _domain(key: str, raw: str) -> str:
+    if not all(DNS_LABEL.match(label) for label in raw.split(".")):
+        raise SettingError(key, raw, "use a domain in lower case, as example.com or localhost")
+    return raw
 
 
 def from_environment(defaults: T, environment: Mapping[str, str]) -> T:

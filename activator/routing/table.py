@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from activator.routing import match
@@ -14,22 +15,67 @@ from torpor.spec.kinds import Object, key_of
 REMEMBERED = 4096
 """Host headers whose meaning is kept; clients choose them, so there is a limit."""
 
+Key = tuple[str, str]
+"""(namespace, name)"""
 
-def build(routes: Iterable[Object], domain: str) -> Table:
-    """Return the table for these Routes. Where a tag's name is also a service's, the service has it."""
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What one Route makes known: its own name and its tags', each with the hosts it answers to."""
+
+    entry: Entry
+    hosts: frozenset[str]
+    tags: tuple[tuple[Entry, frozenset[str]], ...]
+    awaits: frozenset[Key]
+    """Configurations whose newest revision stands in for traffic that is not in the status yet."""
+
+    @property
+    def revisions(self) -> Iterator[Key]:
+        """Every revision that requests may be sent to."""
+        for entry in (self.entry, *(entry for entry, _ in self.tags)):
+            yield from entry.traffic.revisions
+
+
+def build(routes: Iterable[Object], domain: str, configurations: Iterable[Object] = ()) -> Table:
+    """Return the table for these Routes."""
+    known = {key_of(obj): obj for obj in configurations}
+    return merge((read(route, domain, known) for route in routes), domain)
+
+
+def merge(named: Iterable[Named], domain: str) -> Table:
+    """Return the table of what these Routes make known. Where a tag's name is also a service's, the service has it."""
     by_host: dict[str, Entry] = {}
-    by_path: dict[tuple[str, str], Entry] = {}
-    tags: list[tuple[Entry, set[str]]] = []
-    for route in sorted(routes, key=key_of):
-        entry, hosts = _read(route, domain)
-        by_path[entry.namespace, entry.name] = entry
-        by_host.update(dict.fromkeys(hosts, entry))
-        tags += _tags(route, domain)
-    for entry, hosts in tags:
-        by_path.setdefault((entry.namespace, entry.name), entry)
-        for host in hosts:
-            by_host.setdefault(host, entry)
+    by_path: dict[Key, Entry] = {}
+    ordered = sorted(named, key=lambda each: (each.entry.namespace, each.entry.name))
+    for each in ordered:
+        by_path[each.entry.namespace, each.entry.name] = each.entry
+        by_host.update(dict.fromkeys(each.hosts, each.entry))
+    for each in ordered:
+        for entry, hosts in each.tags:
+            by_path.setdefault((entry.namespace, entry.name), entry)
+            for host in hosts:
+                by_host.setdefault(host, entry)
     return Table(by_host, by_path, domain)
+
+
+def read(route: Object, domain: str, configurations: Mapping[Key, Object]) -> Named:
+    """Return what a Route makes known.
+
+    Its status says where traffic goes, once something was ready. Until then it is what the spec asks for, with the
+    newest revision of a configuration, ready or not: early requests wait there, and hear if it cannot start.
+    """
+    namespace, name = key_of(route)
+    status = route.get("status") or {}
+    targets = [each for each in status.get("traffic") or () if each.get("revisionName")]
+    awaits: frozenset[Key] = frozenset()
+    if not targets:
+        awaits = frozenset((namespace, each) for each in _configurations(route))
+        targets = list(_wanted(route, configurations))
+    traffic = Traffic.of(namespace, [(str(each["revisionName"]), int(each.get("percent") or 0)) for each in targets])
+    entry = Entry(namespace, name, traffic, "" if traffic.revisions else _why_unready(route))
+    urls = [status.get("url"), (status.get("address") or {}).get("url")]
+    hosts = frozenset({f"{name}.{namespace}.{domain}", *_hosts(urls)})
+    return Named(entry, hosts, tuple(_tags(entry, targets, domain)), awaits)
 
 
 class Router:
@@ -66,27 +112,39 @@ class Router:
         return match.match(self._table, name, target)
 
 
-def _read(route: Object, domain: str) -> tuple[Entry, set[str]]:
-    namespace, name = key_of(route)
-    status = route.get("status") or {}
-    weights = [(str(each["revisionName"]), int(each.get("percent") or 0)) for each in _targets(route)]
-    traffic = Traffic.of(namespace, weights)
-    entry = Entry(namespace, name, traffic, "" if traffic.revisions else _why_unready(route))
-    urls = [status.get("url"), (status.get("address") or {}).get("url")]
-    return entry, {f"{name}.{namespace}.{domain}", *_hosts(urls)}
+def newest_revision(configuration: Object | None) -> str:
+    """Return the revision that a Configuration made last, ready or not; empty where it has made none."""
+    return str(((configuration or {}).get("status") or {}).get("latestCreatedRevisionName") or "")
 
 
-def _tags(route: Object, domain: str) -> Iterator[tuple[Entry, set[str]]]:
-    namespace, name = key_of(route)
-    for target in _targets(route):
+def _spec_targets(route: Object) -> list[Object]:
+    _, name = key_of(route)
+    default: list[Object] = [{"configurationName": name, "percent": 100}]
+    return (route.get("spec") or {}).get("traffic") or default
+
+
+def _configurations(route: Object) -> Iterator[str]:
+    """Yield whose newest revision the spec asks for."""
+    for target in _spec_targets(route):
+        if not target.get("revisionName") and target.get("configurationName"):
+            yield str(target["configurationName"])
+
+
+def _wanted(route: Object, configurations: Mapping[Key, Object]) -> Iterator[Object]:
+    namespace, _ = key_of(route)
+    for target in _spec_targets(route):
+        configuration = configurations.get((namespace, str(target.get("configurationName"))))
+        revision = target.get("revisionName") or newest_revision(configuration)
+        if revision:
+            yield {**target, "revisionName": revision}
+
+
+def _tags(entry: Entry, targets: Iterable[Object], domain: str) -> Iterator[tuple[Entry, frozenset[str]]]:
+    for target in targets:
         if target.get("tag"):
-            tagged = f"{target['tag']}-{name}"
-            entry = Entry(namespace, tagged, Traffic.of(namespace, [(str(target["revisionName"]), 100)]))
-            yield entry, {f"{tagged}.{namespace}.{domain}", *_hosts([target.get("url")])}
-
-
-def _targets(route: Object) -> list[Object]:
-    return [each for each in (route.get("status") or {}).get("traffic") or () if each.get("revisionName")]
+            name = f"{target['tag']}-{entry.name}"
+            tagged = Entry(entry.namespace, name, Traffic.of(entry.namespace, [(str(target["revisionName"]), 100)]))
+            yield tagged, frozenset({f"{name}.{entry.namespace}.{domain}", *_hosts([target.get("url")])})
 
 
 def _hosts(urls: Iterable[str | None]) -> Iterator[str]:
@@ -99,4 +157,4 @@ def _hosts(urls: Iterable[str | None]) -> Iterator[str]:
 def _why_unready(route: Object) -> str:
     mark = conditions.read(route, conditions.READY)
     said = "" if mark is None or mark.is_true else ": ".join(filter(None, (mark.reason, mark.message)))
-    return said or "it has no revision that is ready yet"
+    return said or "it has no revision yet"

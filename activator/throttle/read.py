@@ -64,10 +64,13 @@ def _http_port(ports: list[Object] | tuple[()]) -> int | None:
     return next((named[name] for name in ("http", "http1", "h2c", "") if name in named), None)
 
 
+def is_ending(pod: Object) -> bool:
+    """Tell whether a pod is being deleted."""
+    return "deletionTimestamp" in pod["metadata"]
+
+
 def failure_of(pod: Object) -> str | None:
     """Return why a pod will not become ready, None where that is not known."""
-    if "deletionTimestamp" in pod["metadata"]:
-        return None
     for status in _containers(pod):
         waiting = (status.get("state") or {}).get("waiting") or {}
         reason = waiting.get("reason", "")
@@ -77,20 +80,20 @@ def failure_of(pod: Object) -> str | None:
         if ended is None or (status.get("state") or {}).get("running"):
             continue
         crashing = reason == "CrashLoopBackOff" and status.get("restartCount", 0) >= CRASHES
-        if crashing or 0 < ended.get("exitCode", 0) < KILLED:
+        if crashing or _refused_to_start(pod, ended):
             return _exited(pod, status, ended)
     return None
 
 
 def new_failure(old: Object | None, new: Object) -> str | None:
     """Return what a container said that has ended between the two, though it may be running again."""
-    if old is None or "deletionTimestamp" in new["metadata"]:
+    if old is None:
         return None
     before = {status["name"]: status.get("restartCount", 0) for status in _containers(old)}
     for status in _containers(new):
         ended = (status.get("lastState") or {}).get("terminated")
         again = status.get("restartCount", 0) > before.get(status["name"], 0)
-        if ended and again and 0 < ended.get("exitCode", 0) < KILLED:
+        if ended and again and _refused_to_start(new, ended):
             return _exited(new, status, ended)
     return None
 
@@ -105,6 +108,18 @@ def _last_end(status: Object) -> Object | None:
         "terminated"
     )
     return ended
+
+
+def _refused_to_start(pod: Object, ended: Object) -> bool:
+    """Tell whether a container ended of its own will before the pod was ready: one that had served may do so again."""
+    since = [
+        item.get("lastTransitionTime")
+        for item in (pod.get("status") or {}).get("conditions") or ()
+        if item.get("type") == "Ready"
+    ]
+    # Times as Kubernetes writes them, in whole seconds and UTC, are in order as texts.
+    served = bool(since and since[0] and since[0] > (ended.get("startedAt") or ""))
+    return 0 < ended.get("exitCode", 0) < KILLED and not served
 
 
 def _exited(pod: Object, status: Object, ended: Object) -> str:

@@ -74,7 +74,7 @@ class Throttler:
         dice: Callable[[], float] = random.random,
     ) -> None:
         self.key = key
-        self.terms = terms
+        self._terms = terms
         self.counters = Counters()
         self.in_flight = 0
         self._queue_limit = queue_limit
@@ -94,6 +94,16 @@ class Throttler:
         self._closed = False
 
     @property
+    def terms(self) -> Terms:
+        return self._terms
+
+    @terms.setter
+    def terms(self, terms: Terms) -> None:
+        self._terms = terms
+        for waiter in self._queue:
+            self._queue[waiter] = waiter.arrived_s + terms.activation_timeout_s
+
+    @property
     def queued(self) -> int:
         return len(self._queue)
 
@@ -106,7 +116,8 @@ class Throttler:
     def enter(self, waiter: Waiter, now_s: float) -> Pod | None:
         """Take a request in. Returns its pod, or None where it must wait and will be told.
 
-        Raises QueueFullError where the queue is full, LoadError where the revision is known not to start.
+        Raises QueueFullError where the queue is full, LoadError where the revision is known not to start,
+        UnavailableError where it is gone.
         """
         pod = None if self._queue else choose(self._open, self._dice())
         if pod is None:
@@ -138,7 +149,7 @@ class Throttler:
         self._queue[waiter] = waiter.arrived_s + self.terms.activation_timeout_s
         self._queue.move_to_end(waiter, last=False)
         if self._closed:
-            self._refuse(waiter, self._deleted(), now_s)
+            self._refuse(waiter, self._gone(), now_s)
         elif self._failure is not None:
             self.fail_waiting(self._failure, now_s)
         self._assign(now_s)
@@ -149,6 +160,8 @@ class Throttler:
             self._refuse(waiter, self._late(), now_s)
 
     def _enqueue(self, waiter: Waiter, now_s: float) -> None:
+        if self._closed:
+            raise self._gone()
         if self._failure is not None and not self._pods:
             raise LoadError("start", self._failure)
         if len(self._queue) >= self._queue_limit:
@@ -192,8 +205,8 @@ class Throttler:
             "annotation torpor.dev/activation-timeout-seconds sets how long requests wait"
         )
 
-    def _deleted(self) -> UnavailableError:
-        return UnavailableError(f"{self._name} was deleted while the request waited")
+    def _gone(self) -> UnavailableError:
+        return UnavailableError(f"revision {self._name} is not there, or not there any more")
 
     # --- pods --------------------------------------------------------------------------------------------------
 
@@ -301,7 +314,7 @@ class Throttler:
         """Refuse all that wait and take no pod any more: the revision is gone."""
         self._closed = True
         for waiter in list(self._queue):
-            self._refuse(waiter, self._deleted(), now_s)
+            self._refuse(waiter, self._gone(), now_s)
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()

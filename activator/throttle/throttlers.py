@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from activator.throttle import read
 from activator.throttle.pod import Endpoint
@@ -18,6 +18,9 @@ from torpor.spec.knative import TIMEOUT_S, RevisionLimits
 
 log = logging.getLogger(__name__)
 
+EXPECTED_S = 10.0
+"""A route may name a revision before its object is seen here: two watches. What is not seen by then is not there."""
+
 
 class Throttlers:
     """One throttler for every Revision there is; pods and failures are kept for those that come later."""
@@ -29,7 +32,9 @@ class Throttlers:
         self._clock = clock
         self._of: dict[RevisionKey, Throttler] = {}
         self._endpoints: dict[RevisionKey, dict[Key, tuple[Endpoint, ...]]] = {}
-        self._failures: dict[RevisionKey, dict[Key, str]] = {}
+        # Every pod of a revision that is not being deleted, and why it will not start, where that is known.
+        self._failures: dict[RevisionKey, dict[Key, str | None]] = {}
+        self._expected: dict[RevisionKey, float] = {}
         # Same as the dictionary's own method: the hot path's look-up.
         self.get = self._of.get
 
@@ -38,20 +43,30 @@ class Throttlers:
 
     # --- what the informers tell -------------------------------------------------------------------------------
 
+    def expect(self, key: RevisionKey) -> None:
+        """Let requests wait for a Revision that a route names and that was not seen yet; it gets no slots before."""
+        if key not in self._of:
+            now_s = self._clock.monotonic()
+            self._expected[key] = now_s
+            self._of[key] = Throttler(key, self._default_terms(), self._queue_limit, self._hooks, self._clock)
+
     def revision_changed(self, change: Change) -> None:
         """A Revision came, changed, or went."""
         key, now_s = change.key, self._clock.monotonic()
         if change.new is None:
+            self._expected.pop(key, None)
             throttler = self._of.pop(key, None)
             if throttler is not None:
                 throttler.close(now_s)
             return
         terms = self._terms(key, change.new)
         throttler = self._of.get(key)
-        if throttler is not None:
+        if throttler is None:
+            self._of[key] = Throttler(key, terms, self._queue_limit, self._hooks, self._clock)
+        else:
             throttler.terms = terms
-            return
-        self._of[key] = Throttler(key, terms, self._queue_limit, self._hooks, self._clock)
+            if self._expected.pop(key, None) is None:
+                return
         self._show_endpoints(key, now_s)
         self._show_failures(key, now_s)
 
@@ -76,22 +91,25 @@ class Throttlers:
         key = None if obj is None else read.revision_of(obj)
         if key is None:
             return
-        failures = self._failures.setdefault(key, {})
-        known = failures.pop(change.key, None)
-        failure = None if change.new is None else read.failure_of(change.new)
-        if failure is not None:
-            failures[change.key] = failure
-        if not failures:
-            del self._failures[key]
-        if failure != known:
+        pods = self._failures.setdefault(key, {})
+        before = _hopeless(pods)
+        pods.pop(change.key, None)
+        said: str | None = None
+        if change.new is not None and not read.is_ending(change.new):
+            pods[change.key] = read.failure_of(change.new)
+            said = read.new_failure(change.old, change.new)
+        after = _hopeless(pods)
+        if after != before:
             self._show_failures(key, self._clock.monotonic())
-        said = None if change.new is None else read.new_failure(change.old, change.new)
-        if said is not None and key in self._of:
+        # It runs again already, so there is hope for those that come; but not for those that waited for its last try.
+        if said is not None and key in self._of and _hopeless({**pods, change.key: said}):
             self._of[key].fail_waiting(said, self._clock.monotonic())
+        if not pods:
+            del self._failures[key]
 
     def _show_endpoints(self, key: RevisionKey, now_s: float) -> None:
         throttler = self._of.get(key)
-        if throttler is not None:
+        if throttler is not None and key not in self._expected:
             # Two slices may name one endpoint; a dictionary keeps the order and each once.
             slices = self._endpoints.get(key, {}).values()
             throttler.set_pods(dict.fromkeys(at for endpoints in slices for at in endpoints), now_s)
@@ -99,14 +117,17 @@ class Throttlers:
     def _show_failures(self, key: RevisionKey, now_s: float) -> None:
         throttler = self._of.get(key)
         if throttler is not None:
-            throttler.set_failure(next(iter(self._failures.get(key, {}).values()), None), now_s)
+            throttler.set_failure(_hopeless(self._failures.get(key, {})), now_s)
 
     def _terms(self, key: RevisionKey, revision: Object) -> Terms:
         try:
             return read.read_terms(revision, self._activation_timeout_s)
         except InvalidInputError as error:
             log.warning("%s/%s is served with the defaults: %s", *key, error)
-            return Terms(RevisionLimits(0, TIMEOUT_S, TIMEOUT_S, None), self._activation_timeout_s)
+            return self._default_terms()
+
+    def _default_terms(self) -> Terms:
+        return Terms(RevisionLimits(0, TIMEOUT_S, TIMEOUT_S, None), self._activation_timeout_s)
 
     # --- what the autoscaler asks ------------------------------------------------------------------------------
 
@@ -129,7 +150,10 @@ class Throttlers:
     # --- life --------------------------------------------------------------------------------------------------
 
     def expire(self, now_s: float) -> None:
-        """Refuse every request whose time in the queue is over."""
+        """Refuse every request whose time in the queue is over, and those for revisions that never came."""
+        for key in [key for key, since_s in self._expected.items() if now_s - since_s > EXPECTED_S]:
+            del self._expected[key]
+            self._of.pop(key).close(now_s)
         for throttler in self._of.values():
             if throttler.queued:
                 throttler.expire(now_s)
@@ -139,3 +163,10 @@ class Throttlers:
         for throttler in self._of.values():
             throttler.close(self._clock.monotonic())
         self._of.clear()
+        self._expected.clear()
+
+
+def _hopeless(pods: Mapping[Key, str | None]) -> str | None:
+    """Return what one pod says, where every pod says that it will not start; None where one still may."""
+    failures = list(pods.values())
+    return failures[0] if failures and all(failures) else None

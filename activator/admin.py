@@ -1,0 +1,130 @@
+"""The admin port: numbers for those who bear the token, and a sign of life for everybody."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import logging
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import uvicorn
+from prometheus_client.registry import Collector
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from torpor.errors import NotFoundError, SettingError, TorporError, UnauthorizedError
+from torpor.telemetry import metrics
+from torpor.web.status import answer
+
+DRAIN_S = 2
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+@contextlib.asynccontextmanager
+async def serving(token_file: Path, host: str, port: int, collector: Collector) -> AsyncIterator[int]:
+    """Listen and answer while the body runs; gives the port, also where the system chose it.
+
+    `collector` adds what it knows to the metrics.
+    """
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # what it says of starts and ends, we say
+    app = build(read_token(token_file))
+    with _listening(host, port) as listener:
+        server = _Server(
+            uvicorn.Config(
+                app,
+                loop="none",
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=DRAIN_S,
+            )
+        )
+        metrics.REGISTRY.register(collector)
+        task = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            metrics.REGISTRY.unregister(collector)
+            server.should_exit = True
+            await task
+
+
+def read_token(path: Path) -> str:
+    """Return what admin requests must bear; raises SettingError where there is no such file, or nothing in it."""
+    try:
+        token = path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError("--token-file", str(path), f"a file with a token is needed: {error}") from error
+    if not token:
+        raise SettingError("--token-file", str(path), "a file with a token is needed: it is empty")
+    return token
+
+
+def build(token: str) -> Starlette:
+    """Return the application."""
+    return Starlette(
+        routes=[Route("/healthz", _healthz), Route("/metrics", _guarded(_metrics, token))],
+        exception_handlers={HTTPException: _not_found, TorporError: _refuse},
+    )
+
+
+def _guarded(handler: Handler, token: str) -> Handler:
+    expected = token.encode()
+
+    async def checked(request: Request) -> Response:
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode("latin-1"), expected):
+            raise UnauthorizedError("send the token as 'Authorization: Bearer …'; on a laptop it is in DIR/token")
+        return await handler(request)
+
+    return checked
+
+
+async def _healthz(_: Request) -> Response:
+    return Response("ok\n", media_type="text/plain")
+
+
+async def _metrics(_: Request) -> Response:
+    body, media_type = metrics.exposition()
+    return Response(body, headers={"Content-Type": media_type})
+
+
+async def _not_found(request: Request, error: Exception) -> Response:
+    if isinstance(error, HTTPException) and error.status_code == 404:
+        return await _refuse(request, NotFoundError(f"{request.url.path} is not here; there are /healthz and /metrics"))
+    return Response(status_code=error.status_code if isinstance(error, HTTPException) else 500)
+
+
+async def _refuse(_: Request, error: Exception) -> Response:
+    said = answer(error)
+    headers = {"WWW-Authenticate": "Bearer"} if said.status == 401 else {}
+    return Response(said.body, said.status, headers, "application/json")
+
+
+@contextlib.contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise SettingError("--admin-port", port, f"a free port on {host} is needed: {error.strerror}") from error
+    with listener:
+        yield listener
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, without its hands on our signals."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield

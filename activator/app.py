@@ -1,0 +1,119 @@
+"""The activator, put together: everything that is shared is made here, once, in the order in which it is needed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+
+from activator import admin
+from activator.autoscaler.loop import Autoscaler
+from activator.export import DoorCollector
+from activator.proxy.door import Door
+from activator.proxy.pool import Pool
+from activator.proxy.server import Server
+from activator.routing.follow import Follower
+from activator.routing.table import Router, build
+from activator.settings import Settings
+from activator.throttle.report import RevisionKey
+from activator.throttle.throttler import Hooks
+from activator.throttle.throttlers import Throttlers
+from activator.throttle.wakes import Wakes
+from torpor.aio.clock import SystemClock
+from torpor.aio.ready import notify
+from torpor.kube import Cluster, Informer, Recorder
+from torpor.spec import names
+from torpor.spec.autoscaling import Defaults
+from torpor.spec.kinds import CONFIGURATION, DEPLOYMENT, ENDPOINT_SLICE, POD, REVISION, ROUTE
+
+log = logging.getLogger(__name__)
+
+
+async def serve_until_signalled(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT; raises SettingError, maybe in a group, where that cannot begin."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await serve(settings, stop)
+
+
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set, then let requests in flight finish."""
+    clock = SystemClock()
+    async with await Cluster.connect(settings.kubeconfig) as cluster:
+        # What the cluster says.
+        routes, configurations, revisions = (Informer(cluster, kind) for kind in (ROUTE, CONFIGURATION, REVISION))
+        slices, pods, deployments = (
+            Informer(cluster, kind, labels=names.REVISION) for kind in (ENDPOINT_SLICE, POD, DEPLOYMENT)
+        )
+        informers = (routes, configurations, revisions, slices, pods, deployments)
+
+        # Where requests wait.
+        def wake(revision: RevisionKey) -> None:
+            autoscaler.poke(revision)  # made further down, for it looks at the queues that call this
+
+        pool = Pool(settings.pods, settings.client.buffered_bytes, clock)
+        wakes = Wakes(pods, clock)
+        hooks = Hooks(on_demand=wake, on_wake=wakes.woke, on_gone=pool.gone)
+        waiting = settings.waiting
+        throttlers = Throttlers(waiting.queue_limit, waiting.activation_timeout_s, hooks, clock)
+        revisions.subscribe(throttlers.revision_changed)
+        slices.subscribe(throttlers.slice_changed)
+        pods.subscribe(throttlers.pod_changed)
+
+        # Where they go.
+        router = Router(build((), settings.domain))
+        follower = Follower(router, settings.domain, routes, configurations, throttlers.expect)
+
+        # How many pods there are for them.
+        recorder = Recorder(cluster, "torpor-autoscaler")
+        autoscaler = Autoscaler(cluster, deployments, revisions, routes, throttlers, recorder, clock, Defaults())
+
+        # Where they come in.
+        door = Door(router, throttlers, pool, settings.client, clock, random.random)
+        server = Server(door)
+
+        work = (*(informer.run for informer in informers), recorder.run, autoscaler.run, server.watch)
+        at = (settings.host, settings.admin_port)
+        try:
+            async with admin.serving(settings.token_file, *at, DoorCollector(door)) as admin_port, _beside(*work):
+                await _either(asyncio.gather(*(informer.synced() for informer in informers)), stop.wait())
+                if not stop.is_set():
+                    follower.rebuild()
+                    await server.start(settings.host, settings.http_port)
+                    log.info("serving on %s:%d, admin on port %d", settings.host, server.port, admin_port)
+                    notify(settings.ready_fd)
+                    await stop.wait()
+                    log.info("draining: requests in flight have %g s", settings.leaving.grace_s)
+                    left = await server.drain(settings.leaving.grace_s)
+                    log.info("drained; connections that were cut: %d", left)
+        finally:
+            follower.close()
+            throttlers.close()
+            await wakes.close()
+            await pool.close()
+
+
+@contextlib.asynccontextmanager
+async def _beside(*work: Callable[[], Coroutine[None, None, None]]) -> AsyncIterator[None]:
+    """Run these while the body runs. If one of them fails, so does the body."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(each()) for each in work]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+async def _either(one: Awaitable[object], other: Awaitable[object]) -> None:
+    """Return when one of them has ended; the other is cancelled."""
+    both = [asyncio.ensure_future(each) for each in (one, other)]
+    try:
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in both:
+            each.cancel()

@@ -1,0 +1,87 @@
+"""Keep the router's table equal to what the Routes of the cluster say."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from activator.routing.table import Key, Named, Router, merge, newest_revision, read
+from torpor.kube import Change, Informer
+
+log = logging.getLogger(__name__)
+
+PAUSE_S = 0.01
+"""Changes come in groups: a Route and its Configuration, or all of a list."""
+LONGEST_PAUSE_S = 1.0
+SHARE = 20
+"""Of the time, one part in so many may go into tables: one of 10,000 routes takes 10 to 20 ms."""
+
+
+class Follower:
+    """Reads each Route anew when it changes, and makes one table of many changes."""
+
+    def __init__(
+        self, router: Router, domain: str, routes: Informer, configurations: Informer, expect: Callable[[Key], None]
+    ) -> None:
+        """Make it before the informers run; `expect` is told of every revision that requests may be sent to."""
+        self._router = router
+        self._domain = domain
+        self._routes = routes
+        self._configurations = configurations
+        self._expect = expect
+        self._named: dict[Key, Named] = {}
+        # What changed since the last table: Routes, and Configurations that made a revision.
+        self._changed: set[Key] = set()
+        self._moved: set[Key] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._pause_s = PAUSE_S
+        routes.subscribe(self._route_changed)
+        configurations.subscribe(self._configuration_changed)
+
+    def rebuild(self) -> None:
+        """Make the table of what is known now."""
+        began = asyncio.get_running_loop().time()
+        self.close()
+        changed, self._changed = self._changed, set()
+        moved, self._moved = self._moved, set()
+        if moved:
+            changed |= {key for key, named in self._named.items() if not moved.isdisjoint(named.awaits)}
+        for key in changed:
+            self._read(key)
+        self._router.table = merge(self._named.values(), self._domain)
+        took_s = asyncio.get_running_loop().time() - began
+        self._pause_s = min(LONGEST_PAUSE_S, max(PAUSE_S, SHARE * took_s))
+
+    def close(self) -> None:
+        """Stop waiting for the moment to make the next table."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _read(self, key: Key) -> None:
+        route = self._routes.items.get(key)
+        if route is None:
+            self._named.pop(key, None)
+            return
+        try:
+            named = read(route, self._domain, self._configurations.items)
+        except Exception:  # one bad Route must not stop the table of all others
+            log.exception("Route %s/%s cannot be read; what it said before holds", *key)
+            return
+        self._named[key] = named
+        for revision in named.revisions:
+            self._expect(revision)
+
+    def _route_changed(self, change: Change) -> None:
+        self._changed.add(change.key)
+        self._schedule()
+
+    def _configuration_changed(self, change: Change) -> None:
+        if newest_revision(change.old) != newest_revision(change.new):
+            self._moved.add(change.key)
+            self._schedule()
+
+    def _schedule(self) -> None:
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._pause_s, self.rebuild)
