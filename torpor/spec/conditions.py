@@ -60,12 +60,12 @@ def conditions_of(obj: Object | None) -> list[Object]:
 
 
 def summary(marks: Iterable[Mark]) -> Mark:
-    """Return `Ready` for these: the first failure, else the first that is undecided, else true."""
+    """Return `Ready` for these: the first failure, else the first that is undecided and says why, else true."""
     listed = tuple(marks)
     for status in ("False", "Unknown"):
-        for mark in listed:
-            if mark.status == status:
-                return mark
+        found = [mark for mark in listed if mark.status == status]
+        if found:
+            return next((mark for mark in found if mark.reason), found[0])
     return TRUE
 
 

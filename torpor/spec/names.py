@@ -18,6 +18,9 @@ CREATOR = "serving.knative.dev/creator"
 LAST_MODIFIER = "serving.knative.dev/lastModifier"
 ROUTES = "serving.knative.dev/routes"
 ROLLOUT_DURATION = "serving.knative.dev/rollout-duration"
+ROUTING_STATE_MODIFIED = "serving.knative.dev/routingStateModified"
+PROGRESS_DEADLINE = "serving.knative.dev/progress-deadline"
+NO_GC = "serving.knative.dev/no-gc"
 
 # Knative autoscaling annotations: prefix of all of them
 AUTOSCALING = "autoscaling.knative.dev/"
@@ -36,6 +39,7 @@ STOP = "serving.kserve.io/stop"
 # Kubernetes
 SERVICE_NAME = "kubernetes.io/service-name"
 APP = "app"
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 # Torpor's own
 POD_PORT = "torpor.dev/port"
@@ -44,6 +48,8 @@ ACTIVATION_TIMEOUT = "torpor.dev/activation-timeout-seconds"
 """On a Revision: how long a request waits for a pod."""
 PROGRESS_PATH = "torpor.dev/progress-path"
 """On a pod template: where the container reports its load progress as JSON, if it does."""
+MADE_FROM = "torpor.dev/made-from"
+"""On a Deployment: a digest of what the controller asked for, by which it knows whether it would ask the same again."""
 
 # Names of containers
 USER_CONTAINER = "user-container"
