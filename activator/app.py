@@ -117,3 +117,4 @@ async def _either(one: Awaitable[object], other: Awaitable[object]) -> None:
     finally:
         for each in both:
             each.cancel()
+        await asyncio.gather(*both, return_exceptions=True)

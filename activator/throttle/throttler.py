@@ -37,6 +37,25 @@ class Waiter(Protocol):
         """Give up."""
 
 
+class Timer(Protocol):
+    """A call that will be made later."""
+
+    def cancel(self) -> None:
+        """Let it not be made."""
+
+
+class Later(Protocol):
+    """How calls are made later."""
+
+    def __call__(self, delay_s: float, call: Callable[..., None], /, *args: object) -> Timer:
+        """Make this call after so long."""
+
+
+def call_later(delay_s: float, call: Callable[..., None], *args: object) -> Timer:
+    """Have the event loop make a call after so long."""
+    return asyncio.get_running_loop().call_later(delay_s, call, *args)
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
     """What the owner of a revision asks of its queue."""
@@ -72,6 +91,7 @@ class Throttler:
         hooks: Hooks,
         clock: Clock,
         dice: Callable[[], float] = random.random,
+        later: Later = call_later,
     ) -> None:
         self.key = key
         self._terms = terms
@@ -81,6 +101,7 @@ class Throttler:
         self._hooks = hooks
         self._clock = clock
         self._dice = dice
+        self._later = later
         self._queue: OrderedDict[Waiter, float] = OrderedDict()
         self._pods: dict[Endpoint, Pod] = {}
         self._open: list[Pod] = []
@@ -90,7 +111,7 @@ class Throttler:
         self._area = 0.0
         self._arrived = 0
         self._reported_s = clock.monotonic()
-        self._timers: dict[Pod | str, asyncio.TimerHandle] = {}
+        self._timers: dict[Pod | str, Timer] = {}
         self._closed = False
 
     @property
@@ -328,7 +349,7 @@ class Throttler:
 
     def _start_timer(self, what: Pod | str, delay_s: float, call: Callable[..., None], *args: object) -> None:
         self._stop_timer(what)
-        self._timers[what] = asyncio.get_running_loop().call_later(delay_s, call, *args)
+        self._timers[what] = self._later(delay_s, call, *args)
 
     def _stop_timer(self, what: Pod | str) -> None:
         timer = self._timers.pop(what, None)

@@ -1,0 +1,101 @@
+"""The router's table follows what the API says, many changes at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from activator.routing.follow import Follower
+from activator.routing.table import Router, build
+from tests.activator.routing.routes import configuration, route, to
+from tests.support.cluster import FakeCluster
+from tests.support.until import until
+from torpor.kube import Informer
+from torpor.spec.kinds import CONFIGURATION, ROUTE
+
+
+class Followed:
+    """A router, and the cluster that it follows."""
+
+    def __init__(self) -> None:
+        self.cluster = FakeCluster()
+        self.informers = [Informer(self.cluster, kind) for kind in (ROUTE, CONFIGURATION)]  # type: ignore[arg-type]
+        self.router = Router(build((), "example.test"))
+        self.expected: list[tuple[str, str]] = []
+        self.follower = Follower(self.router, "example.test", *self.informers, self.expected.append)
+
+    def leads(self, name: str = "app") -> list[str]:
+        entry = self.router.table.by_path.get(("default", name))
+        return [] if entry is None else [revision for _, revision in entry.traffic.revisions]
+
+
+@contextlib.asynccontextmanager
+async def followed() -> AsyncIterator[Followed]:
+    made = Followed()
+    tasks = [asyncio.create_task(informer.run()) for informer in made.informers]
+    await asyncio.gather(*(informer.synced() for informer in made.informers))
+    try:
+        yield made
+    finally:
+        for task in tasks:
+            task.cancel()
+        made.follower.close()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_routes_come_change_and_go() -> None:
+    """Each change is in the table soon, and whoever has queues is told of the revisions."""
+    async with followed() as world:
+        world.cluster.put(ROUTE, route("app", to("app-1")))
+        await until(lambda: world.leads() == ["app-1"])
+        world.cluster.put(ROUTE, route("app", to("app-1", 50), to("app-2", 50)))
+        await until(lambda: world.leads() == ["app-1", "app-2"])
+        world.cluster.remove(ROUTE, "app", "default")
+        await until(lambda: not world.router.table.by_path)
+        assert set(world.expected) == {("default", "app-1"), ("default", "app-2")}
+
+
+async def test_a_route_without_status_follows_its_configuration() -> None:
+    """Whichever of the two comes first, and until the status says otherwise."""
+    async with followed() as world:
+        world.cluster.put(ROUTE, route("app"))
+        await until(lambda: ("default", "app") in world.router.table.by_path)
+        assert world.leads() == []
+        world.cluster.put(CONFIGURATION, configuration("app", "app-1"))
+        await until(lambda: world.leads() == ["app-1"])
+        world.cluster.put(CONFIGURATION, configuration("app", "app-2"))
+        await until(lambda: world.leads() == ["app-2"])
+        world.cluster.put(ROUTE, route("app", to("app-1")))
+        await until(lambda: world.leads() == ["app-1"])
+        world.cluster.put(CONFIGURATION, configuration("app", "app-3"))
+        world.cluster.put(ROUTE, route("other", to("other-1")))
+        await until(lambda: world.leads("other") == ["other-1"])
+        assert world.leads() == ["app-1"]
+
+
+async def test_many_changes_make_one_table() -> None:
+    """A thousand Routes that come at once are read once each, and put together a few times at most."""
+    async with followed() as world:
+        tables = set()
+        for number in range(1000):
+            world.cluster.put(ROUTE, route(f"app-{number}", to(f"app-{number}-1")))
+        while len(world.router.table.by_path) < 1000:
+            tables.add(id(world.router.table))
+            await asyncio.sleep(0)
+        assert len(tables) <= 3
+        assert len(world.expected) == 1000
+
+
+async def test_a_route_that_cannot_be_read_leaves_the_others_in_peace(caplog: pytest.LogCaptureFixture) -> None:
+    """What it said before holds, and the log names it."""
+    async with followed() as world:
+        world.cluster.put(ROUTE, route("app", to("app-1")))
+        await until(lambda: world.leads() == ["app-1"])
+        world.cluster.put(ROUTE, route("app", {"revisionName": "app-2", "percent": "half"}))
+        world.cluster.put(ROUTE, route("other", to("other-1")))
+        await until(lambda: world.leads("other") == ["other-1"])
+        assert world.leads() == ["app-1"]
+        assert "default/app cannot be read" in caplog.text
