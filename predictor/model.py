@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from torpor.protocol.tensors import Tensor
+if TYPE_CHECKING:  # numpy costs 60 ms, which the endpoints do not pay before they listen
+    from torpor.protocol.tensors import Tensor
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,28 @@ ACTIVATOR_COLD_START_SECONDS = Histogram(
     registry=REGISTRY,
 )
 
+# The predictor. Its process has one model, so the scrape's own labels say which pod it is.
+PREDICTOR_REQUESTS = Family(
+    "torpor_predictor_requests",
+    "Requests for inference answered, by first digit of the status.",
+    ("model", "protocol", "code_class"),
+)
+PREDICTOR_IN_FLIGHT = Family(
+    "torpor_predictor_requests_in_flight", "Requests for inference being read, computed or answered.", ("model",)
+)
+PREDICTOR_DURATION_SECONDS = Family(
+    "torpor_predictor_request_duration_seconds",
+    "From the head of a request for inference to its answer.",
+    ("model", "protocol"),
+)
+PREDICTOR_LOAD_STAGE_SECONDS = Family(
+    "torpor_predictor_load_stage_seconds", "How long each stage of the model's load took.", ("model", "stage")
+)
+PREDICTOR_LOAD_STAGE_BYTES = Family(
+    "torpor_predictor_load_stage_bytes", "Bytes that each stage of the model's load has fetched.", ("model", "stage")
+)
+PREDICTOR_READY = Family("torpor_predictor_ready", "1 while the model answers.", ("model",))
+
 
 def exposition() -> tuple[bytes, str]:
     """Return (body, content type) for `/metrics`."""

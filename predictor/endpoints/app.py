@@ -1,0 +1,61 @@
+"""All endpoints as one ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.applications import Starlette
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from predictor.counters import Counters
+from predictor.endpoints.answers import http_refusal, refusal
+from predictor.endpoints.health import Health
+from predictor.endpoints.inference import Inference
+from predictor.endpoints.v1 import V1
+from predictor.endpoints.v2 import V2
+from predictor.endpoints.workers import Workers
+from predictor.served import Served
+from torpor.aio.clock import Clock
+from torpor.errors import TorporError
+
+
+class _ModelName(Convertor[str]):
+    """A colon ends a model's name: what follows is a verb."""
+
+    regex = "[^/:]+"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+def build(
+    served: Served, workers: Workers, counters: Counters, clock: Clock, ending: asyncio.Event, *, max_body_bytes: int
+) -> Starlette:
+    """Return the application."""
+    register_url_convertor("model", _ModelName())
+    inference = Inference(served, workers, counters, clock, max_body_bytes=max_body_bytes)
+    routes = [
+        *Health(served, counters, ending).routes(),
+        *V1(served, inference).routes(),
+        *V2(served, inference).routes(),
+    ]
+    app = Starlette(
+        routes=routes, exception_handlers={TorporError: _refuse, HTTPException: _refuse_http, Exception: _refuse}
+    )
+    app.router.redirect_slashes = False  # a path that is none is told so, in JSON
+    return app
+
+
+def _refuse_http(request: Request, error: Exception) -> Response:
+    return http_refusal(request, error) if isinstance(error, HTTPException) else refusal(error)
+
+
+def _refuse(request: Request, error: Exception) -> Response:
+    del request
+    return refusal(error)

@@ -1,0 +1,35 @@
+"""Request bodies: read as a whole, up to a limit."""
+
+from __future__ import annotations
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from predictor.settings import MAX_BODY_BYTES
+from torpor.errors import TooLargeError
+
+
+async def read(request: Request, limit: int) -> bytes:
+    """Return the body; raises TooLargeError as soon as it is known to be over the limit.
+
+    Compressed bodies are refused: what ten kilobytes become is known only when it is too late.
+    """
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding != "identity":
+        text = f"Content-Encoding: {encoding} is not accepted; send the body as it is"
+        raise HTTPException(415, text, {"Accept-Encoding": "identity"})
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > limit:
+        raise _too_large(f"{int(announced)} bytes are", limit)
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > limit:
+            raise _too_large("it is", limit)
+        parts.append(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _too_large(what: str, limit: int) -> TooLargeError:
+    return TooLargeError(f"body: {what} over the limit of {limit} bytes; the owner of the model sets {MAX_BODY_BYTES}")

@@ -1,0 +1,47 @@
+"""Threads that compute, so that the event loop goes on answering: at most so many at a time, in order of arrival."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive
+
+T = TypeVar("T")
+
+
+class Workers:
+    """A bounded pool of threads."""
+
+    def __init__(self, threads: int) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="compute")
+
+    async def run(self, job: Callable[[], T], receive: Receive) -> T:
+        """Return what `job` does, computed in a thread; raises ClientDisconnect when the client has gone.
+
+        A job that has not begun is then dropped. One that has cannot be stopped; its result is.
+        """
+        loop = asyncio.get_running_loop()
+        computing = loop.run_in_executor(self._pool, job)
+        gone = loop.create_task(_disconnected(receive))
+        both: set[asyncio.Future[Any]] = {computing, gone}
+        try:
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            if not computing.done():
+                raise ClientDisconnect
+            return computing.result()
+        finally:
+            computing.cancel()
+            gone.cancel()
+
+    def close(self) -> None:
+        """Start no further job; does not wait for those that run."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,64 @@
+"""Show the predictor's numbers as metrics. Imported when they are asked for: prometheus_client takes 30 ms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+from predictor.counters import BOUNDS_S, Counters, Durations
+from predictor.served import Served
+from torpor.telemetry import metrics
+from torpor.telemetry.metrics import Family
+
+
+def exposition(served: Served, counters: Counters) -> tuple[bytes, str]:
+    """Return (body, content type) for `/metrics`."""
+    registry = CollectorRegistry()
+    registry.register(Collector(served, counters))
+    return generate_latest(registry), CONTENT_TYPE_LATEST
+
+
+class Collector:
+    """Fits prometheus_client's registry."""
+
+    def __init__(self, served: Served, counters: Counters) -> None:
+        self._served = served
+        self._counters = counters
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every family."""
+        model = self._served.name
+        family = metrics.PREDICTOR_REQUESTS
+        requests = CounterMetricFamily(family.name, family.help, labels=family.labels)
+        for (protocol, digit), count in self._counters.codes.items():
+            requests.add_metric([model, protocol, f"{digit}xx"], count)
+        yield requests
+        family = metrics.PREDICTOR_DURATION_SECONDS
+        histogram = HistogramMetricFamily(family.name, family.help, labels=family.labels)
+        for protocol, durations in self._counters.durations.items():
+            histogram.add_metric([model, protocol], _sums(durations), sum_value=durations.total_s)
+        yield histogram
+        yield _gauge(metrics.PREDICTOR_IN_FLIGHT, [((model,), self._counters.in_flight)])
+        yield _gauge(metrics.PREDICTOR_READY, [((model,), float(self._served.is_ready))])
+        stages = self._served.progress.snapshot()["stages"]
+        ended = [((model, each["name"]), each["seconds"]) for each in stages if each["seconds"] is not None]
+        yield _gauge(metrics.PREDICTOR_LOAD_STAGE_SECONDS, ended)
+        yield _gauge(metrics.PREDICTOR_LOAD_STAGE_BYTES, [((model, each["name"]), each["bytes"]) for each in stages])
+
+
+def _gauge(family: Family, rows: Iterable[tuple[tuple[str, ...], float]]) -> Metric:
+    gauge = GaugeMetricFamily(family.name, family.help, labels=family.labels)
+    for labels, value in rows:
+        gauge.add_metric(labels, value)
+    return gauge
+
+
+def _sums(durations: Durations) -> list[tuple[str, float]]:
+    sums: list[tuple[str, float]] = []
+    total = 0
+    for bound, count in zip((*map(str, BOUNDS_S), "+Inf"), durations.counts, strict=True):
+        total += count
+        sums.append((bound, total))
+    return sums

@@ -1,0 +1,102 @@
+"""Settings of a predictor: all of them come from the environment, where the controller and the kubelet put them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from predictor.loading.source import Source
+from predictor.storage import settings as storage
+from torpor import settings as read
+from torpor.errors import SettingError
+
+PORT = "PORT"
+HOST = "TORPOR_PREDICTOR_HOST"
+MAX_BODY_BYTES = "TORPOR_PREDICTOR_MAX_BODY_BYTES"
+THREADS = "TORPOR_PREDICTOR_THREADS"
+GRACE_SECONDS = "TORPOR_PREDICTOR_GRACE_SECONDS"
+
+LOOPBACK = "127.0.0.1"
+DEFAULT_MAX_BODY_BYTES = 256 * 1024 * 1024
+DEFAULT_GRACE_S = 300
+TERMINATION_LOG = Path("/dev/termination-log")
+"""Where Kubernetes reads what a container says of its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that can be set."""
+
+    source: Source
+    host: str = LOOPBACK
+    port: int = 8080
+    max_body_bytes: int = DEFAULT_MAX_BODY_BYTES
+    """Largest request body. As JSON it takes up to ten times as much memory; 16 MiB of float32 are 80 MiB of JSON."""
+    threads: int = 2
+    """Requests that are computed at a time; more wait in order of arrival."""
+    grace_s: int = DEFAULT_GRACE_S
+    """How long requests in flight may take after SIGTERM. Knative's limit of one request: its kubelet kills then."""
+    termination_log: Path | None = None
+    """Where the reason of a failed load is left; None: nobody reads it."""
+    pod_started_at: float | None = None
+    """When the pod's process was started, in seconds since 1970, if somebody has noted it."""
+
+
+def from_environment(environ: Mapping[str, str]) -> Settings:
+    """Return the settings in `environ`; raises SettingError naming the variable that is wrong."""
+    started_at = environ.get("TORPOR_POD_STARTED_AT")
+    return Settings(
+        source=_source(environ),
+        host=environ.get(HOST) or _default_host(environ),
+        port=read.port(PORT, environ.get(PORT) or 8080),
+        max_body_bytes=_integer(environ, MAX_BODY_BYTES, DEFAULT_MAX_BODY_BYTES, 1, 2**40, "bytes"),
+        threads=_integer(environ, THREADS, _default_threads(), 1, 1024, "threads"),
+        grace_s=_integer(environ, GRACE_SECONDS, DEFAULT_GRACE_S, 0, 86_400, "seconds"),
+        termination_log=_termination_log(environ),
+        pod_started_at=read.number("TORPOR_POD_STARTED_AT", started_at, minimum=0, maximum=1e11)
+        if started_at
+        else None,
+    )
+
+
+def _termination_log(environ: Mapping[str, str]) -> Path | None:
+    named = environ.get("TORPOR_TERMINATION_LOG")
+    if named:
+        return Path(named)
+    return TERMINATION_LOG if TERMINATION_LOG.exists() else None
+
+
+def _source(environ: Mapping[str, str]) -> Source:
+    allow_pickle = environ.get("TORPOR_ALLOW_PICKLE")
+    return Source(
+        name=_required(environ, "TORPOR_MODEL_NAME", "give the name that clients ask the model by"),
+        format=_required(environ, "TORPOR_MODEL_FORMAT", "give the format of the model: huggingface, sklearn, python"),
+        uri=_required(environ, "STORAGE_URI", "give where the model lies: s3://…, pvc://…, file://…"),
+        model_dir=Path(environ.get("TORPOR_MODEL_DIR") or environ.get("TMPDIR") or "/tmp"),  # noqa: S108  # a folder of its own is made in it
+        allow_pickle=read.flag("TORPOR_ALLOW_PICKLE", allow_pickle) if allow_pickle else False,
+        storage=storage.read(environ),
+    )
+
+
+def _required(environ: Mapping[str, str], key: str, allowed: str) -> str:
+    value = environ.get(key, "")
+    if not value:
+        raise SettingError(key, value, allowed)
+    return value
+
+
+def _integer(environ: Mapping[str, str], key: str, default: int, minimum: int, maximum: int, unit: str) -> int:
+    return read.integer(key, environ.get(key) or default, minimum=minimum, maximum=maximum, unit=unit)
+
+
+def _default_host(environ: Mapping[str, str]) -> str:
+    """Return every address in a pod of a cluster, which has a network of its own, and loopback elsewhere."""
+    return "0.0.0.0" if "KUBERNETES_SERVICE_HOST" in environ else LOOPBACK
+
+
+def _default_threads() -> int:
+    """Return the CPUs that we may use; two at least, so that one long request does not hold up all others."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(2, cpus)

@@ -1,0 +1,51 @@
+"""KServe's V1 protocol: `{"instances": […]}` in, `{"predictions": […]}` out, as TensorFlow Serving began it.
+
+NaN and the infinities are no JSON; in predictions, whose form is the model's own, they become null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from torpor.errors import InvalidInputError
+from torpor.protocol.document import brief, parameters, read_object
+
+# Class labels are often numbers, and become keys.
+_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
+
+
+@dataclass(frozen=True, slots=True)
+class PredictRequest:
+    """What is asked of a model."""
+
+    instances: list[Any]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Hints; a model that knows none of them leaves them unread."""
+
+
+def decode(body: bytes) -> PredictRequest:
+    """Read a request; raises InvalidInputError."""
+    document = read_object(body)
+    instances = document.get("instances")
+    if not isinstance(instances, list) or not instances:
+        raise InvalidInputError("instances", brief(instances), "use a list of at least one instance")
+    return PredictRequest(instances, parameters("", document))
+
+
+def encode(predictions: Sequence[Any]) -> bytes:
+    """Write an answer; raises TypeError where the model gave what is no JSON."""
+    try:
+        return orjson.dumps({"predictions": predictions}, default=_plain, option=_OPTIONS)
+    except orjson.JSONEncodeError as error:
+        raise TypeError(f"predictions: cannot be written as JSON: {error}") from error
+
+
+def _plain(value: Any) -> Any:
+    """Return what orjson knows for what it does not: arrays that are strided or of objects, tensors, scalars."""
+    if not hasattr(value, "tolist"):
+        raise TypeError(f"{type(value).__name__} is no JSON")
+    return value.tolist()

@@ -1,0 +1,72 @@
+"""uvicorn, with its signals, its beginning and its end in our hands."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import uvicorn
+from starlette.types import ASGIApp
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """How patient the server is."""
+
+    idle_s: int
+    """A connection without requests is kept this long: longer than clients keep theirs, so that they close first."""
+    grace_s: int
+    """How long requests in flight may take after the end has begun."""
+
+
+class Server(uvicorn.Server):
+    """Serves until SIGTERM, SIGINT or `end()`, then finishes what is in flight."""
+
+    def __init__(
+        self, app: ASGIApp, times: Times, *, on_started: Callable[[], None], on_ending: Callable[[], None]
+    ) -> None:
+        """`on_ending` is where streams that would go on for ever are told to end."""
+        logging.getLogger("uvicorn").setLevel(logging.WARNING)  # what it says of starts and ends, we say
+        config = uvicorn.Config(
+            app,
+            loop="none",
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=times.idle_s,
+            timeout_graceful_shutdown=times.grace_s,
+        )
+        super().__init__(config)
+        self._on_started = on_started
+        self._on_ending = on_ending
+
+    def end(self) -> None:
+        """Stop accepting; `serve` returns when what is in flight has been answered."""
+        if not self.should_exit:
+            self.should_exit = True
+            self._on_ending()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """End at SIGTERM and SIGINT; uvicorn's own would raise them again afterwards."""
+        loop = asyncio.get_running_loop()
+        ours = (signal.SIGTERM, signal.SIGINT)
+        for number in ours:
+            loop.add_signal_handler(number, self.end)
+        try:
+            yield
+        finally:
+            for number in ours:
+                loop.remove_signal_handler(number)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_started()
