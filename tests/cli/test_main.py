@@ -38,7 +38,7 @@ def test_help_imports_no_subcommand() -> None:
         assert f"'{module}'" not in done.stdout
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "up"])
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """`--help` shows how it is used."""
     assert run([name, "--help"]) == 0
