@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from torpor.spec.kinds import Kind, Object
@@ -50,6 +50,22 @@ class Plan:
     notes: tuple[Note, ...] = ()
     again_s: float | None = None
     """Look once more after this long, although nothing may have changed."""
+
+    def __add__(self, other: Plan) -> Plan:
+        """Do both, this one's writes first; a status only one of them may have."""
+        waits = [plan.again_s for plan in (self, other) if plan.again_s is not None]
+        return Plan(
+            creates=self.creates + other.creates,
+            replaces=self.replaces + other.replaces,
+            deletes=self.deletes + other.deletes,
+            status=other.status if self.status is None else self.status,
+            notes=self.notes + other.notes,
+            again_s=min(waits, default=None),
+        )
+
+    def with_status(self, status: Object | None, *notes: Note) -> Plan:
+        """Return the same with a status to write, and what is told when it is written."""
+        return replace(self, status=status, notes=self.notes + notes)
 
 
 NOTHING = Plan()
