@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 
 from controller.knative.reconcile import configuration, revision, route, service
 from controller.knative.reconcile.child import observed
@@ -15,21 +15,22 @@ from torpor.spec.children import deployment_name, private_service_name
 from torpor.spec.kinds import CONFIGURATION, CORE_SERVICE, DEPLOYMENT, POD, REVISION, ROUTE, Kind, Object, key_of
 
 
-def _named_revisions(route: Object) -> Iterable[Hashable]:
+def revisions_named(route: Object) -> Iterable[Key]:
+    """Yield the revisions that a Route names."""
     namespace, _ = key_of(route)
     for target in (*_asked(route), *(observed(route).get("traffic") or ())):
         if target.get("revisionName"):
             yield namespace, target["revisionName"]
 
 
-def _named_configurations(route: Object) -> Iterable[Hashable]:
+def _configurations_named(route: Object) -> Iterable[Key]:
     namespace, _ = key_of(route)
     return ((namespace, target["configurationName"]) for target in _asked(route) if target.get("configurationName"))
 
 
-BY_REVISION = Index("revision", _named_revisions)
+BY_REVISION = Index("revision", revisions_named)
 """Routes by the revisions that they name, in what they ask for or in what is so."""
-BY_CONFIGURATION = Index("configuration", _named_configurations)
+BY_CONFIGURATION = Index("configuration", _configurations_named)
 """Routes by the configurations that they name."""
 
 
@@ -82,7 +83,7 @@ def routes_of_configuration(view: View, obj: Object) -> Iterable[Key]:
 
 def revisions_of_route(_view: View, obj: Object) -> Iterable[Key]:
     """Return the revisions that a Route names."""
-    return [(str(namespace), str(name)) for namespace, name in _named_revisions(obj)]  # type: ignore[misc]
+    return revisions_named(obj)
 
 
 def latest_of_configuration(_view: View, obj: Object) -> Iterable[Key]:
