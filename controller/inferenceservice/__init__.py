@@ -1,0 +1,1 @@
+"""InferenceService to Knative Service and Route."""
