@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 from collections import deque
 from typing import cast
 
@@ -15,6 +16,7 @@ from torpor.errors import SlowClientError, UnavailableError
 
 ESTABLISHED = 1
 """State of a TCP connection that neither side has ended (linux/tcp_states.h)."""
+RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 TCP_INFO: int | None = getattr(socket, "TCP_INFO", None)  # Linux has it
 
 
@@ -109,11 +111,13 @@ class ClientConnection(asyncio.Protocol):
         self.write_paused = True
         if self.current is not None and self.current.upstream is not None:
             self.current.upstream.pause_reading()
+        self.update_reading()
 
     def resume_writing(self) -> None:
         self.write_paused = False
         if self.current is not None and self.current.upstream is not None:
             self.current.upstream.resume_reading()
+        self.update_reading()
 
     # --- for the reader ----------------------------------------------------------------------------------------
 
@@ -179,25 +183,39 @@ class ClientConnection(asyncio.Protocol):
     def finished(self, exchange: Exchange) -> None:
         """The answer to the current exchange is written: go on to the next, if there may be one."""
         self.current = None
-        if not exchange.request_done:
-            self._linger()
-        elif not exchange.keep_alive:
+        if exchange.client_closes and exchange.request_done:
             self.transport.close()
+        elif not exchange.keep_alive or not exchange.request_done:
+            self._linger()
         elif self._waiting:
             self._next()
         elif self.door.draining:
-            self.transport.close()
-        elif self._read_paused:
+            self._linger()
+        elif self._read_paused or self.write_paused:
             self.update_reading()
 
     def abort(self) -> None:
-        """Close at once: the client must not take what it has for a complete answer."""
+        """Close at once; whatever is going on is given up."""
         self.transport.abort()
+
+    def break_off(self, exchange: Exchange) -> None:
+        """Close in the middle of an answer: the client must not take what it has for a complete one."""
+        self._waiting.clear()
+        self.current = None
+        self._last = True
+        self.flush()
+        if exchange.http10:  # to which the end of the connection is the end of the body
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+            self.transport.abort()
+        else:
+            self.transport.close()
 
     def update_reading(self) -> None:
         """Read on, or let the client wait, as what is buffered allows."""
         current = self.current
-        wanted = bool(self._waiting) or (current is not None and current.full)
+        # A client that does not read its answers gets no further requests in; a body may go on.
+        deaf_client = self.write_paused and (current is None or current.request_done)
+        wanted = deaf_client or bool(self._waiting) or (current is not None and current.full)
         if wanted != self._read_paused:
             self._read_paused = wanted
             if wanted:
@@ -209,7 +227,8 @@ class ClientConnection(asyncio.Protocol):
         keep = exchange.keep_alive and exchange.request_done and not exchange.upgrade and not self.door.draining
         exchange.keep_alive = keep
         _, data = answers.write(error, close=not keep, head_only=exchange.head_only)
-        self.transport.write(data)
+        self.out.append(data)
+        self.flush()
         self.finished(exchange)
 
     def _next(self) -> None:
@@ -231,6 +250,7 @@ class ClientConnection(asyncio.Protocol):
         """Say that this is the end, and let the client read it: closing with data unread would destroy the answer."""
         self._last = self._deaf = self._lingering = True
         self._read_paused = False
+        self._early = None
         self._linger_left = self.door.limits.linger_bytes
         if not self.transport.is_closing():
             self.transport.write_eof()
@@ -239,11 +259,12 @@ class ClientConnection(asyncio.Protocol):
     def _put_aside(self, data: bytes) -> None:
         if self._early is not None:
             self._early.append(data)
-            if sum(map(len, self._early)) > self.door.limits.buffered_bytes:
-                self.transport.pause_reading()
-            return
-        self._linger_left -= len(data)
-        if self._linger_left < 0:
+            enough = sum(map(len, self._early)) > self.door.limits.buffered_bytes
+        else:
+            self._linger_left -= len(data)
+            enough = self._linger_left < 0
+        if enough:
+            self._read_paused = True
             self.transport.pause_reading()
 
     def drain(self) -> None:
@@ -255,32 +276,36 @@ class ClientConnection(asyncio.Protocol):
         """Look after what takes time: called every moment, so that no request needs a timer of its own."""
         if self.current is not None:
             self.current.watch(now_s)
+            if self.current is not None and self.current.tunnel:
+                return  # the protocol of both sides is another
         if self._read_paused and self._is_gone():
             self._abandon()
             self.transport.abort()
             return
-        limits, reader = self.door.limits, self._reader
-        seen: object
-        if self._lingering:
-            seen, limit_s = "lingering", limits.linger_s
-        elif self.write_paused:
-            seen, limit_s = self.transport.get_write_buffer_size(), limits.body_silence_s
-        elif reader.in_head:
-            seen, limit_s = "head", limits.head_timeout_s
-        elif reader.incomplete and not self._read_paused:
-            seen, limit_s = reader.seen(), limits.body_silence_s
-        elif self.current is None:
-            seen, limit_s = reader.seen(), limits.keep_alive_s
-        else:
-            self._seen = self  # it is not the client's turn
-            return
-        if seen != self._seen:
+        seen, limit_s = self._waits_for()
+        if limit_s is None or seen != self._seen:
             self._seen, self._quiet_since_s = seen, now_s
         elif now_s - self._quiet_since_s > limit_s:
             self._too_slow(limit_s)
 
+    def _waits_for(self) -> tuple[object, float | None]:
+        """Return what the client should change by doing its part, and the longest time it may take; None: any."""
+        limits, reader = self.door.limits, self._reader
+        unwritten = self.transport.get_write_buffer_size()
+        if self.write_paused or (unwritten and (self._lingering or self.transport.is_closing())):
+            return unwritten, limits.body_silence_s
+        if self._lingering:
+            return "lingering", limits.linger_s
+        if reader.in_head:
+            return ("head", reader.begun), limits.head_timeout_s
+        if reader.incomplete and not self._read_paused:
+            return reader.seen(), limits.body_silence_s
+        if self.current is None:
+            return reader.seen(), limits.keep_alive_s
+        return None, None
+
     def _too_slow(self, limit_s: float) -> None:
-        if self._lingering or self.write_paused:
+        if self._lingering or self.write_paused or self.transport.is_closing():
             self._abandon()
             self.transport.abort()
         elif self._reader.incomplete:

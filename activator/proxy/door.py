@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,19 @@ if TYPE_CHECKING:
 class Door:
     """One per process."""
 
-    __slots__ = ("clock", "codes", "connections", "dice", "draining", "limits", "pool", "router", "throttlers")
+    __slots__ = (
+        "_accepted",
+        "_seed",
+        "clock",
+        "codes",
+        "connections",
+        "dice",
+        "draining",
+        "limits",
+        "pool",
+        "router",
+        "throttlers",
+    )
 
     def __init__(
         self,
@@ -40,8 +53,15 @@ class Door:
         self.dice = dice
         self.connections: set[ClientConnection] = set()
         self.draining = False
+        self._seed = secrets.token_hex(8).encode()
+        self._accepted = 0
         self.codes = [0] * 10
         """Answers of our own to requests that reached no revision, by the first digit of their status."""
+
+    def next_ids(self) -> bytes:
+        """Return what the ids of a new connection's requests begin with: unlike any other's, here and elsewhere."""
+        self._accepted += 1
+        return b"%b-%x-" % (self._seed, self._accepted)
 
     def route(self, host: bytes, target: bytes) -> tuple[Throttler, bytes]:
         """Return the revision that a request goes to, and the target its pod shall see.

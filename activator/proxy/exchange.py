@@ -30,6 +30,7 @@ class Exchange:
         "arrived_s",
         "chunked",
         "client",
+        "client_closes",
         "cold",
         "done",
         "error",
@@ -72,6 +73,8 @@ class Exchange:
         self.head_only = head_only
         self.chunked = self.http10 = self.expects = self.upgrade = self.request_done = False
         self.keep_alive = True
+        self.client_closes = False
+        """The client has said that it sends nothing after this request."""
         self.pending: list[bytes] | None = None
         """Of its body what came before there was a pod to send it to."""
         self.pending_size = 0
@@ -233,7 +236,8 @@ class Exchange:
             framing = b"Transfer-Encoding: chunked\r\n"
         if self.cold:
             framing += self._cold_start()
-        if self.upgrade or self.client.door.draining or not self.keep_alive:
+        # Who waits for a 100 and gets this instead will not send the body: what it sends next cannot be told.
+        if self.upgrade or self.expects or self.client.door.draining or not self.keep_alive:
             self.keep_alive = False
             framing += b"Connection: close\r\n"
         elif self.http10:
@@ -271,7 +275,7 @@ class Exchange:
             return
         if self.responded:
             self._end(self.status)
-            self.client.abort()
+            self.client.break_off(self)
         else:
             self.refused(error)
 
@@ -306,7 +310,7 @@ class Exchange:
         if self.done or self.upstream is None:
             return
         limits = self.throttler.terms.limits
-        if self.moved:
+        if self.moved or self.client.write_paused:
             self.moved = False
             self.quiet_since_s = now_s
         age_s = now_s - self.granted_s

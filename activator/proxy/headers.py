@@ -30,6 +30,7 @@ REQUEST_SPECIAL = HOP_BY_HOP | {
     b"x-forwarded-for",
     b"x-forwarded-host",
     b"x-forwarded-proto",
+    b"x-request-id",
 }
 """Fields of a request that are read here; all others go on as they are."""
 

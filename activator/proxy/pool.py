@@ -88,13 +88,15 @@ class Pool:
 
     def sweep(self, now_s: float) -> None:
         """Close what has been idle for too long."""
-        for idle in self._idle.values():
+        for pod, idle in list(self._idle.items()):
             while idle:
                 oldest = next(iter(idle))
                 if now_s - oldest.idle_since_s < self._limits.idle_s:
                     break
                 del idle[oldest]
                 oldest.transport.abort()
+            if not idle:
+                del self._idle[pod]
 
     async def close(self) -> None:
         """Close everything."""

@@ -27,6 +27,8 @@ class RequestReader:
         "_door",
         "_exchange",
         "_host",
+        "_id",
+        "_ids",
         "_length",
         "_lines",
         "_marks",
@@ -35,10 +37,12 @@ class RequestReader:
         "_parser",
         "_peer",
         "_rare",
+        "_replaying",
         "_size",
         "_trailers",
         "_unmoved",
         "_url",
+        "begun",
         "feeds",
         "in_head",
         "incomplete",
@@ -48,11 +52,13 @@ class RequestReader:
         self._client = client
         self._door = door
         self._peer = peer
+        self._ids = door.next_ids()
         self._parser = httptools.HttpRequestParser(self)
         # The request being read: its lines (name, colon, value, CRLF, …), and what was taken out of them.
         self._url = b""
         self._lines: list[bytes] = []
         self._host: bytes | None = None
+        self._id: bytes | None = None
         self._length: int | None = None
         self._rare: dict[bytes, bytes] | None = None
         self._exchange: Exchange | None = None
@@ -64,7 +70,9 @@ class RequestReader:
         # Bytes since head or body last got longer by something we keep or pass on: bounded, whatever they are.
         self._moved = False
         self._unmoved = 0
+        self._replaying = False
         self.feeds = 0
+        self.begun = 0
         # The last lines of a head depend on the Host header alone, which seldom changes within a connection.
         self._marks_host: bytes | None = None
         self._marks = b""
@@ -110,16 +118,29 @@ class RequestReader:
         exchange = self._exchange
         if exchange is not None and exchange.upgrade:
             self._client.await_tunnel(rest)
-        elif rest:  # an upgrade that is not offered here is ignored, as RFC 9110 says
+            return
+        # An upgrade that is not offered here is ignored, as RFC 9110 says. The parser would take the body for something
+        # else (Java's client asks for h2c with every POST), so a new one is told of the framing alone.
+        self._parser = httptools.HttpRequestParser(self)
+        if self.incomplete and exchange is not None:
+            framing = b"Transfer-Encoding: chunked" if exchange.chunked else b"Content-Length: %d" % (self._length or 0)
+            close = b"Connection: close\r\n" if exchange.client_closes else b""
+            self._replaying = True
+            self._parser.feed_data(b"POST / HTTP/1.1\r\n%b%b\r\n\r\n" % (close, framing))
+            self._replaying = False
+        if rest:
             self.feed(rest)
 
     # --- the parser's callbacks --------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
+        if self._replaying:
+            return
         self._url = b""
         self._lines.clear()
-        self._host = self._length = self._rare = self._trailers = self._exchange = None
+        self._host = self._id = self._length = self._rare = self._trailers = self._exchange = None
         self._unmoved = 0
+        self.begun += 1
         self.in_head = self.incomplete = True
 
     def on_url(self, url: bytes) -> None:
@@ -127,6 +148,8 @@ class RequestReader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         lower = name.lower()
+        if self._replaying:
+            return
         if not self.in_head:
             self._on_trailer(lower, name, value)
         elif lower not in REQUEST_SPECIAL:
@@ -137,6 +160,8 @@ class RequestReader:
             self._host = value
         elif lower == b"content-length":
             self._length = int(value)  # the parser has made sure that it is digits, and that there is only one
+        elif lower == b"x-request-id":
+            self._id = value
         else:
             if self._rare is None:
                 self._rare = {}
@@ -144,6 +169,8 @@ class RequestReader:
             self._rare[lower] = value if before is None else before + b", " + value
 
     def on_headers_complete(self) -> None:
+        if self._replaying:
+            return
         self.in_head = False
         method = self._parser.get_method()
         url, host, length = self._url, self._host, self._length
@@ -165,12 +192,17 @@ class RequestReader:
             framing = b"Content-Length: %d\r\n\r\n" % length
         try:
             exchange.throttler, target = self._door.route(host, url)
+        except InvalidInputError:
+            raise  # whoever names no host as RFC 9110 has it may mean something else by the rest too
         except TorporError as error:
             exchange.error = error
             self._exchange = exchange
             self._client.begin(exchange)
             return
-        exchange.head = head = b"".join((method, b" ", target, b" HTTP/1.1\r\n", *self._lines, marks, framing))
+        identity = b"X-Request-Id: %b\r\n" % (self._id or b"%b%x" % (self._ids, self.begun))
+        exchange.head = head = b"".join(
+            (method, b" ", target, b" HTTP/1.1\r\n", *self._lines, marks, identity, framing)
+        )
         if len(head) > self._door.limits.head_bytes:
             raise self._too_large()
         self._exchange = exchange
@@ -189,11 +221,20 @@ class RequestReader:
         exchange.send(data)
 
     def on_message_complete(self) -> None:
+        if self._replaying or self._is_early_end():
+            return
         self.incomplete = False
         self._size = 0
         exchange = self._exchange
         if exchange is not None:
             exchange.end(self._trailers)
+
+    def _is_early_end(self) -> bool:
+        """Tell whether the parser speaks of an end because of an upgrade that is ignored, before the body."""
+        if not self._parser.should_upgrade():
+            return False
+        exchange = self._exchange
+        return exchange is not None and not exchange.upgrade and (bool(self._length) or exchange.chunked)
 
     # --- what is rare ------------------------------------------------------------------------------------------
 
@@ -211,6 +252,7 @@ class RequestReader:
             raise InvalidInputError("HTTP version", version, "use 1.1")
         exchange.http10 = version == "1.0"
         exchange.keep_alive = self._parser.should_keep_alive()
+        exchange.client_closes = not exchange.keep_alive
         if method == b"CONNECT":
             raise UnsupportedError("CONNECT is for forward proxies; send the request itself")
         named_host, target = split_target(self._url)
@@ -256,10 +298,7 @@ class RequestReader:
 
     def _read_upgrade(self, value: bytes, exchange: Exchange) -> bytes:
         """Return the lines that ask the pod for a websocket; other upgrades are not passed on."""
-        if self._length or exchange.chunked:
-            # The parser takes an upgrade's body for what follows it.
-            raise UnsupportedError("a request with Upgrade must have no body here")
-        if tokens(value) != [b"websocket"] or exchange.http10:
+        if tokens(value) != [b"websocket"] or exchange.http10 or self._length or exchange.chunked:
             return b""
         exchange.upgrade = True
         return b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -271,11 +310,13 @@ class RequestReader:
         hop = b"for=%b;proto=http" % quoted if not host else b'for=%b;host="%b";proto=http' % (quoted, host)
         chain = [*filter(None, (rare.get(b"forwarded"),)), hop]
         addresses = [*filter(None, (rare.get(b"x-forwarded-for"),)), peer]
-        return b"Host: %b\r\nForwarded: %b\r\nX-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\n" % (
+        forwarded_host = rare.get(b"x-forwarded-host", host)
+        return b"Host: %b\r\nForwarded: %b\r\nX-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\n%b" % (
             host,
             b", ".join(chain),
             b", ".join(addresses),
             rare.get(b"x-forwarded-proto", b"http"),
+            b"X-Forwarded-Host: %b\r\n" % forwarded_host if forwarded_host else b"",
         )
 
     def _too_large(self) -> HeadTooLargeError:

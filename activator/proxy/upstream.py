@@ -135,8 +135,10 @@ class Upstream(asyncio.Protocol):
             self._switch(data[upgrade.args[0] :])
             return
         except httptools.HttpParserError as error:
-            self._nonsense(error)
-            return
+            if not self._complete:
+                self._nonsense(error)
+                return
+            self._spoiled = True  # the answer is whole, and followed by what nobody asked for
         if self._complete:
             self._finish()
         else:
@@ -163,6 +165,7 @@ class Upstream(asyncio.Protocol):
             self.exchange = None
             exchange.complete(None)
             return
+        self._pool.gone(self.pod)  # its idle connections have ended too, or will in a moment
         what = "broke off its answer" if exchange.responded else "closed the connection without an answer"
         exchange.broken(self._error(f"{what}{'' if exc is None else f' ({exc})'}"))
 
@@ -212,6 +215,8 @@ class Upstream(asyncio.Protocol):
         if status >= 200:
             if status not in STATUS_LINES:
                 raise ValueError(f"status {status}")
+            if self._rare is not None and self._rare.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
+                raise ValueError("Transfer-Encoding other than chunked")
             exchange.respond(status, self._lines, self._rare, sized=self._sized)
             if self._head_only:
                 # The parser does not know that this was HEAD, and waits for a body that never comes.
@@ -220,7 +225,7 @@ class Upstream(asyncio.Protocol):
         elif status != 101:
             exchange.interim(status, self._lines)
         elif not exchange.upgrade:
-            raise ValueError("an upgrade that was not asked for")
+            raise ValueError("101 without having been asked")
 
     def on_body(self, data: bytes) -> None:
         exchange = self.exchange

@@ -16,7 +16,11 @@ from activator.throttle.pod import Pod
 from activator.throttle.report import RevisionKey
 from activator.throttle.throttler import Hooks, Throttler
 from activator.throttle.throttlers import Throttlers
-from torpor.aio.clock import SystemClock
+from tests.activator.proxy.pods import Behave
+from tests.activator.proxy.pods import Pod as FakePod
+from tests.activator.proxy.pods import pod as fake_pod
+from tests.support.until import until
+from torpor.aio.clock import Clock, SystemClock
 from torpor.kube import Change
 from torpor.spec import names
 from torpor.spec.kinds import ENDPOINT_SLICE, POD, REVISION, Kind, Object, key_of
@@ -28,8 +32,7 @@ DOMAIN = "example.test"
 class Doorway:
     """The door, and the world behind it."""
 
-    def __init__(self, client: ClientLimits, pods: PodLimits, waiting: Waiting) -> None:
-        clock = SystemClock()
+    def __init__(self, client: ClientLimits, pods: PodLimits, waiting: Waiting, clock: Clock) -> None:
         self.poked: list[RevisionKey] = []
         self.woken: list[Pod] = []
         self._objects: dict[tuple[Kind, tuple[str, str]], Object] = {}
@@ -40,6 +43,14 @@ class Doorway:
         self.throttlers = Throttlers(waiting.queue_limit, waiting.activation_timeout_s, hooks, clock)
         self.door = Door(Router(build([], DOMAIN)), self.throttlers, self.pool, client, clock, lambda: 0.5)
         self.server = Server(self.door)
+        self._looked = asyncio.Event()
+        sweep = self.pool.sweep
+
+        def swept(now_s: float) -> None:  # the last thing of every look
+            sweep(now_s)
+            self._looked.set()
+
+        self.pool.sweep = swept  # type: ignore[method-assign]
 
     @property
     def port(self) -> int:
@@ -49,6 +60,12 @@ class Doorway:
         found = self.throttlers.get((NAMESPACE, name))
         assert found is not None
         return found
+
+    async def watched(self) -> None:
+        """Wait until the watch has looked at everything twice: the first look may have begun before this call."""
+        for _ in range(2):
+            self._looked.clear()
+            await self._looked.wait()
 
     def tell(self, kind: Kind, obj: Object | None, key: tuple[str, str] | None = None) -> None:
         """Tell of an object as an informer does; None: it is gone."""
@@ -70,7 +87,9 @@ class Doorway:
         self.route(name, {name: 100})
         self.scale(name, *ports)
 
-    def revise(self, name: str, *, concurrency: int = 0, annotations: dict[str, str] | None = None, **spec: int) -> None:
+    def revise(
+        self, name: str, *, concurrency: int = 0, annotations: dict[str, str] | None = None, **spec: int
+    ) -> None:
         metadata = {"namespace": NAMESPACE, "name": name, "annotations": annotations or {}}
         self.tell(REVISION, {"metadata": metadata, "spec": {"containerConcurrency": concurrency, **spec}})
 
@@ -80,6 +99,10 @@ class Doorway:
         metadata = {"namespace": NAMESPACE, "name": name}
         self._routes[name] = {"metadata": metadata, "status": {"traffic": traffic}}
         self.door.router.table = build(self._routes.values(), DOMAIN)
+
+    def remove(self, name: str) -> None:
+        """Say that a revision is gone."""
+        self.tell(REVISION, None, (NAMESPACE, name))
 
     def scale(self, name: str, *ports: int) -> None:
         """Say which ports are those of the revision's ready pods; a port that goes and comes is a new pod."""
@@ -109,10 +132,13 @@ def endpoint_slice(slice_name: str, revision: str, port: int, uid: str, *, ready
 
 @contextlib.asynccontextmanager
 async def doorway(
-    client: ClientLimits | None = None, pods: PodLimits | None = None, waiting: Waiting | None = None
+    client: ClientLimits | None = None,
+    pods: PodLimits | None = None,
+    waiting: Waiting | None = None,
+    clock: Clock | None = None,
 ) -> AsyncIterator[Doorway]:
-    """Listen on a free port, and stop again."""
-    made = Doorway(client or ClientLimits(), pods or PodLimits(), waiting or Waiting())
+    """Listen on a free port, and stop again; every slot must be back by then."""
+    made = Doorway(client or ClientLimits(), pods or PodLimits(), waiting or Waiting(), clock or SystemClock())
     await made.server.start("127.0.0.1", 0)
     watching = asyncio.create_task(made.server.watch())
     try:
@@ -121,5 +147,24 @@ async def doorway(
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
         await made.server.drain(0)
+        await until(lambda: not made.door.connections)
+        assert all(throttler.in_flight == throttler.queued == 0 for throttler in made.throttlers), "a slot was lost"
         made.throttlers.close()
         await made.pool.close()
+
+
+@contextlib.asynccontextmanager
+async def served(
+    behave: Behave,
+    *,
+    concurrency: int = 0,
+    client: ClientLimits | None = None,
+    limits: PodLimits | None = None,
+    clock: Clock | None = None,
+    receive_buffer: int | None = None,
+    **spec: int,
+) -> AsyncIterator[tuple[Doorway, FakePod]]:
+    """A door with one service `app`, and one pod behind it."""
+    async with fake_pod(behave, receive_buffer=receive_buffer) as made, doorway(client, limits, None, clock) as door:
+        door.deploy("app", made.port, concurrency=concurrency, **spec)
+        yield door, made
