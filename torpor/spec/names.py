@@ -35,7 +35,7 @@ S3_VERIFY_SSL = "serving.kserve.io/s3-verifyssl"
 S3_USE_VIRTUAL_BUCKET = "serving.kserve.io/s3-usevirtualbucket"
 S3_USE_ANONYMOUS = "serving.kserve.io/s3-useanoncredential"
 STOP = "serving.kserve.io/stop"
-STORAGE_SECRET = "serving.kserve.io/storageSecretName"
+STORAGE_SECRET = "serving.kserve.io/storageSecretName"  # noqa: S105  # a name, no secret
 """The Secret with which the model is fetched, in place of those of the service account."""
 TAG_ROUTING = "serving.kserve.io/enable-tag-routing"
 
