@@ -1,0 +1,1 @@
+"""The laptop's pods: processes, probes, logs, endpoints."""

@@ -1,0 +1,114 @@
+"""Put the kubelet together, run pods, and end with none left."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+from torpor.aio.clock import SystemClock
+from torpor.aio.ready import notify
+from torpor.kube import Cluster, Informer, Recorder
+from torpor.local.apiserver.files import locked
+from torpor.local.kubelet import undertaker
+from torpor.local.kubelet.lives import Lives
+from torpor.local.kubelet.machine import Host, capacity, inherited
+from torpor.local.kubelet.ports import Ports, outside_ephemeral
+from torpor.local.kubelet.process import POD_DIR, Launcher
+from torpor.local.kubelet.reaper import Reaper
+from torpor.local.kubelet.replicas import Replicas
+from torpor.local.kubelet.settings import Settings
+from torpor.local.kubelet.slices import Slices
+from torpor.local.kubelet.statuses import Statuses
+from torpor.local.lifeline import adopt_orphans
+from torpor.spec.kinds import CORE_SERVICE, DEPLOYMENT, POD
+
+log = logging.getLogger(__name__)
+
+LOCK = "kubelet.lock"
+COMPONENT = "kubelet"
+
+
+async def serve(settings: Settings) -> None:
+    """Run pods until SIGTERM or SIGINT; raises SettingError where that cannot begin."""
+    clock, reaper = SystemClock(), Reaper()
+    stopping = asyncio.Event()
+    mark = f"{POD_DIR}={settings.data_dir / 'pods'}/"
+    with locked(settings.data_dir, LOCK), _signals(stopping), reaper.watching(), _undertaker(mark, reaper):
+        adopt_orphans()
+        killed = await asyncio.to_thread(undertaker.bury, mark.encode())
+        if killed:
+            log.warning("killed %d processes that an earlier kubelet had left", killed)
+        async with await Cluster.connect(settings.kubeconfig) as cluster:
+            recorder = Recorder(cluster, COMPONENT)
+            launcher = Launcher(reaper, clock.wall)
+            host = Host(settings.data_dir, cluster, recorder, clock, launcher, capacity(), inherited(os.environ))
+            services = Informer(cluster, CORE_SERVICE)
+            slices = Slices(cluster, services)
+            statuses = Statuses(cluster, clock)
+            lives = Lives(host, Ports(*outside_ephemeral()), statuses, slices)
+            deployments = Informer(cluster, DEPLOYMENT)
+            replicas = Replicas(host, lives, deployments)
+            pods = Informer(cluster, POD)
+            services.subscribe(slices.on_service)
+            pods.subscribe(lives.on_pod)
+            deployments.subscribe(replicas.on_deployment)
+            lives.subscribe(replicas.on_life)
+
+            await slices.remove_all()
+            await lives.clean((await cluster.list(POD))[0])
+            async with _running(recorder.run(), services.run(), pods.run(), deployments.run()):
+                await asyncio.gather(*(informer.synced() for informer in (services, pods, deployments)))
+                notify(settings.ready_fd)
+                log.info("running pods below %s", host.pods_dir)
+                await stopping.wait()
+                await replicas.close()
+                await lives.close()
+                await launcher.end_strangers()
+            await slices.close()
+            await statuses.close()
+
+
+@contextlib.contextmanager
+def _signals(stopping: asyncio.Event) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    ours = (signal.SIGTERM, signal.SIGINT)
+    for number in ours:
+        loop.add_signal_handler(number, stopping.set)
+    try:
+        yield
+    finally:
+        for number in ours:
+            loop.remove_signal_handler(number)
+
+
+@contextlib.contextmanager
+def _undertaker(mark: str, reaper: Reaper) -> Iterator[None]:
+    """Have somebody who ends our pods if we are killed: the pipe to it closes with us, however we end."""
+    command = [sys.executable, "-I", "-S", str(Path(undertaker.__file__)), mark]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as process:
+        reaper.watch(process.pid)
+        try:
+            yield
+        finally:
+            if process.stdin is not None:
+                process.stdin.close()
+
+
+@contextlib.asynccontextmanager
+async def _running(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Keep these going for as long as the block runs."""
+    tasks = [asyncio.ensure_future(each) for each in work]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,325 @@
+"""One container through all its runs: start, probe, end, start again."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from torpor import errors
+from torpor.aio.backoff import Backoff as Retry
+from torpor.local.kubelet import images, probes
+from torpor.local.kubelet.endpoints import host_port
+from torpor.local.kubelet.environment import ConfigError, environment, expand, references
+from torpor.local.kubelet.files import PodFiles, variable_of
+from torpor.local.kubelet.machine import Host
+from torpor.local.kubelet.podstatus import (
+    CREATING,
+    ContainerSeen,
+    Restart,
+    Running,
+    Terminated,
+    Waiting,
+)
+from torpor.local.kubelet.probing import ask
+from torpor.local.kubelet.process import POD_DIR, Command, Process, StartError
+from torpor.local.kubelet.restarts import Backoff, runs_again, words
+from torpor.local.kubelet.timestamps import timestamp
+from torpor.spec.kinds import Object
+from torpor.spec.pod import Container, PodSpec
+from torpor.spec.probe import Probe, Purpose
+
+CONFIG_RETRY = Retry(first_s=0.5, limit_s=10.0)
+"""How soon a ConfigMap or Secret that was missing is looked for again."""
+START_FAILED = 128
+"""The exit code of a program that could not be started, as container runtimes have it."""
+PATIENCE_S = 2.0
+"""Of a container with an exec probe that we kill: for its command to go."""
+
+
+class Keeper:
+    """Keep one container running as its pod's restart policy says. `seen` is what is to be told of it."""
+
+    def __init__(
+        self,
+        container: Container,
+        pod: Object,
+        spec: PodSpec,
+        port: int,
+        host: Host,
+        *,
+        restart: Restart,
+        waiting: Waiting = CREATING,
+        on_change: Callable[[], None],
+    ) -> None:
+        self._container = container
+        self._pod = pod
+        self._spec = spec
+        self._port = port
+        self._host = host
+        self._restart = restart
+        self._on_change = on_change
+        self._files = PodFiles(host.pods_dir, pod)
+        self._run = self._files.next_run(container.name)
+        self._process: Process | None = None
+        self._ending = asyncio.Event()
+        self._environment: dict[str, str] = {}
+        self.seen = ContainerSeen(container.name, container.image, waiting, restarts=self._run)
+
+    # --- life ----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Return when the container is over for good, or was told to end."""
+        backoff = Backoff()
+        while not self._ending.is_set():
+            command = await self._command()
+            if command is None:
+                return
+            ended, ran_s = await self._once(command)
+            self._set(replace(self.seen, state=ended, ready=False, started=False))
+            self._run += 1
+            if self._ending.is_set() or not runs_again(self._restart, ended.exit_code):
+                return
+            backoff = backoff.after(ran_s)
+            await self._back_off(backoff, ended)
+
+    async def _once(self, command: Command) -> tuple[Terminated, float]:
+        """Run the program until it has ended; returns how, and how long it ran."""
+        try:
+            process = self._host.launcher.start(command)
+        except StartError as error:
+            now = self._now()
+            self._tell("Warning", "Failed", f"Error: failed to start container {self._name!r}: {error}")
+            return Terminated(START_FAILED, "StartError", now, now, str(error)), 0.0
+        self._process = process
+        ending, began = self.seen, self._host.clock.monotonic()
+        container_id = f"process://{process.pid}"
+        last = ending.state if isinstance(ending.state, Terminated) else ending.last
+        quick = self._container.probe(Purpose.STARTUP) is None
+        ready = quick and self._container.probe(Purpose.READINESS) is None
+        state = Running(timestamp(process.started_s))
+        self._set(
+            replace(
+                ending,
+                state=state,
+                last=last,
+                restarts=self._run,
+                started=quick,
+                ready=ready,
+                container_id=container_id,
+            )
+        )
+        self._tell("Normal", "Started", f"Started container {self._name}")
+        watch = asyncio.ensure_future(self._watch(process))
+        try:
+            await asyncio.wait([process.exited])
+            self._set(replace(self.seen, ready=False))
+        finally:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
+        status = await process.wait()
+        self._process = None
+        return self._obituary(status, process, container_id), self._host.clock.monotonic() - began
+
+    def _obituary(self, status: int, process: Process, container_id: str) -> Terminated:
+        code = 128 - status if status < 0 else status
+        message = self._files.last_words(self._name, self._run, from_log=self._container.log_is_message and code != 0)
+        reason = "Error" if code else "Completed"
+        return Terminated(
+            code, reason, timestamp(process.started_s), self._now(), message, max(0, -status), container_id
+        )
+
+    async def _back_off(self, backoff: Backoff, ended: Terminated) -> None:
+        if not backoff.delay_s:
+            return
+        metadata = self._pod["metadata"]
+        pod = f"{metadata['name']}_{metadata['namespace']}({metadata['uid']})"
+        text = f"back-off {words(backoff.delay_s)} restarting failed container={self._name} pod={pod}"
+        self._set(replace(self.seen, state=Waiting("CrashLoopBackOff", text), last=ended))
+        self._tell("Warning", "BackOff", f"Back-off restarting failed container {self._name} in pod {pod}")
+        await self._pause(backoff.delay_s)
+
+    async def end(self, grace_s: float) -> None:
+        """End the container and let it stay so: preStop, SIGTERM, then SIGKILL after `grace_s`."""
+        self._ending.set()
+        process = self._process
+        if process is None:
+            return
+        if grace_s > 0:
+            self._tell("Normal", "Killing", f"Stopping container {self._name}")
+            grace_s = await self._pre_stop(grace_s)
+        await process.end(grace_s)
+
+    def kill(self) -> None:
+        """End it now: whoever waits in `end` need not wait any longer."""
+        self._ending.set()
+        if self._process is not None:
+            self._process.kill()
+
+    async def _pre_stop(self, grace_s: float) -> float:
+        """Do what the manifest wants before SIGTERM; returns the grace that is left."""
+        hook, began = self._container.pre_stop, self._host.clock.monotonic()
+        if hook is None:
+            return grace_s
+        if isinstance(hook, float):
+            await self._pause_even_now(min(hook, grace_s))
+        elif not (answer := await ask(hook, self._host_port, self._run_command, grace_s)).success:
+            self._tell("Warning", "FailedPreStopHook", f"PreStopHook failed: {answer.text}")
+        # As in Kubernetes: however long the hook took, there are two seconds for SIGTERM.
+        return max(2.0, grace_s - (self._host.clock.monotonic() - began))
+
+    async def _pause_even_now(self, seconds: float) -> None:
+        if self._process is not None:
+            await asyncio.wait([self._process.exited], timeout=seconds)
+
+    # --- what is run ---------------------------------------------------------------------------------------------
+
+    async def _command(self) -> Command | None:
+        """Return what to run; waits for what is missing. None: told to end meanwhile."""
+        failures = 0
+        while not self._ending.is_set():
+            program = images.command_of(self._container, sys.executable)
+            if program is None:
+                text = images.why_not(self._container)
+                self._set(replace(self.seen, state=Waiting(images.NEVER_PULL, text)))
+                self._tell("Warning", images.NEVER_PULL, text)
+                self._tell("Warning", "Failed", f"Error: {images.NEVER_PULL}")
+                await self._ending.wait()
+                return None
+            try:
+                return await self._composed(program)
+            except ConfigError as error:
+                waiting = Waiting("CreateContainerConfigError", str(error))
+                if self.seen.state != waiting:
+                    self._set(replace(self.seen, state=waiting))
+                self._tell("Warning", "Failed", f"Error: {error}")
+            except (errors.UnavailableError, OSError) as error:
+                waiting = Waiting("CreateContainerError", str(error))
+                if self.seen.state != waiting:
+                    self._set(replace(self.seen, state=waiting))
+            failures += 1
+            await self._pause(CONFIG_RETRY.delay_s(failures))
+        return None
+
+    async def _composed(self, program: tuple[str, ...]) -> Command:
+        names = references((self._container,))
+        sources = await self._host.sources(self._pod["metadata"]["namespace"], names) if names else {}
+        self._files.prepare(self._name, self._run)
+        variables = environment(self._container, self._pod, self._spec, sources, self._host.capacity, self._ours())
+        self._environment = {**self._host.inherited, **variables}
+        argv = tuple(expand(text, variables) for text in (*program, *self._container.args))
+        return Command(argv, self._environment, self._cwd(), self._files.log(self._name, self._run))
+
+    def _ours(self) -> dict[str, str]:
+        """What every container is told, whatever its manifest says."""
+        metadata, data_dir = self._pod["metadata"], self._host.data_dir
+        told = {
+            POD_DIR: str(self._files.folder),
+            "HOSTNAME": metadata["name"],
+            "TORPOR_PVC_ROOT": str(data_dir / "volumes" / metadata["namespace"]),
+            "TORPOR_TERMINATION_LOG": str(self._files.message(self._name, self._run)),
+            "TORPOR_POD_STARTED_AT": f"{self._host.clock.wall():.6f}",
+        }
+        for mount in self._container.mounts:
+            path = self._files.volume(mount.volume)
+            told[variable_of(mount.volume)] = str(path / mount.sub_path if mount.sub_path else path)
+        if self._container.name == self._spec.serving.name:
+            told["PORT"] = str(self._port)
+        return told
+
+    def _cwd(self) -> Path:
+        return Path(self._container.working_dir) if self._container.working_dir else self._files.cwd(self._name)
+
+    # --- probes --------------------------------------------------------------------------------------------------
+
+    async def _watch(self, process: Process) -> None:
+        """Ask the probes for as long as the process lives."""
+        startup = self._container.probe(Purpose.STARTUP)
+        if startup is not None:
+            if not await self._started(startup, process):
+                return
+            ready = self._container.probe(Purpose.READINESS) is None
+            self._set(replace(self.seen, started=True, ready=ready))
+        async with asyncio.TaskGroup() as group:
+            for purpose in (Purpose.READINESS, Purpose.LIVENESS):
+                probe = self._container.probe(purpose)
+                if probe is not None:
+                    group.create_task(self._probe(probe, purpose, process))
+
+    async def _started(self, probe: Probe, process: Process) -> bool:
+        return await self._probe(probe, Purpose.STARTUP, process)
+
+    async def _probe(self, probe: Probe, purpose: Purpose, process: Process) -> bool:
+        """Ask one probe again and again; a startup probe until it passed. False: it gave up, and the process ends."""
+        clock = self._host.clock
+        began = clock.monotonic()
+        state = probes.fresh(purpose, began)
+        await asyncio.sleep(probes.first_try_s(probe, purpose))
+        while True:
+            answer = await ask(probe.action, self._host_port, self._run_command, probe.timeout_s)
+            outcome = probes.after(probe, purpose, state, success=answer.success, now_s=clock.monotonic())
+            changed, state = outcome.state.passed != state.passed, outcome.state
+            if outcome.counts and not process.exited.done():
+                self._tell("Warning", "Unhealthy", f"{purpose.value} probe failed: {answer.text}")
+            if outcome.gave_up:
+                text = f"Container {self._name} failed {purpose.value.lower()} probe, will be restarted"
+                self._tell("Normal", "Killing", text)
+                self._set(replace(self.seen, ready=False))
+                await process.end(self._spec.grace_s)
+                return False
+            if purpose is Purpose.READINESS and changed and not process.exited.done():
+                self._set(replace(self.seen, ready=state.passed))
+            if purpose is Purpose.STARTUP and state.passed:
+                return True
+            await asyncio.sleep(probes.next_try_s(probe, purpose, state, clock.monotonic() - began))
+
+    def _host_port(self, port: int | str) -> int:
+        if self._container.name == self._spec.serving.name:
+            return host_port(self._spec, self._port, port)
+        if isinstance(port, int):
+            return port
+        return next((each.number for each in self._container.ports if each.name == port), 0)
+
+    async def _run_command(self, argv: tuple[str, ...], timeout_s: float) -> tuple[int, str]:
+        """Run a command of a probe or hook beside the container, in its environment."""
+        output = self._files.cwd(self._name).parent / "exec.out"
+        output.unlink(missing_ok=True)
+        try:
+            process = self._host.launcher.start(Command(argv, self._environment, self._cwd(), output))
+        except StartError as error:
+            return START_FAILED, str(error)
+        try:
+            async with asyncio.timeout(timeout_s):
+                status = await asyncio.shield(process.exited)
+        except TimeoutError:
+            return START_FAILED, f"command {argv!r} timed out after {timeout_s:g}s"
+        finally:
+            process.kill()
+        return status, output.read_text(errors="replace")
+
+    # --- telling -------------------------------------------------------------------------------------------------
+
+    @property
+    def _name(self) -> str:
+        return self._container.name
+
+    def _set(self, seen: ContainerSeen) -> None:
+        if seen != self.seen:
+            self.seen = seen
+            self._on_change()
+
+    def _tell(self, type_: str, reason: str, message: str) -> None:
+        self._host.recorder.emit(self._pod, "Warning" if type_ == "Warning" else "Normal", reason, message)
+
+    def _now(self) -> str:
+        return timestamp(self._host.clock.wall())
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but not for longer than the container shall live."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._ending.wait()
+        except TimeoutError:
+            pass
