@@ -12,8 +12,9 @@ from controller.plan import Plan
 from controller.reconciler import Keys, Reconciler
 from controller.view import View
 from torpor.aio.clock import Clock
-from torpor.errors import ConflictError, NotFoundError
+from torpor.errors import ConflictError, ForbiddenError, NotFoundError
 from torpor.kube import Change, Cluster, Informer, Recorder, WorkQueue
+from torpor.kube.client import StatusError
 from torpor.kube.informer import Key
 from torpor.spec.kinds import Kind, Object, key_of
 from torpor.spec.timestamps import timestamp
@@ -82,6 +83,10 @@ class Engine(Generic[S]):
             await self._carry_out(obj, plan)
         except NotFoundError as error:  # it went in this very moment
             raise ConflictError(str(error)) from error
+        except (ForbiddenError, StatusError) as error:
+            # What was decided is refused, and will be again: whoever looks at the object shall see that.
+            self._recorder.emit(obj, "Warning", "InternalError", str(error))
+            raise
         return plan.again_s
 
     async def _carry_out(self, obj: Object, plan: Plan) -> None:

@@ -1,6 +1,7 @@
 """A Kubernetes API in memory, for what is tested with a clock that stands still: `Cluster` without a socket.
 
-It knows what the parts under test use: list, watch, get, create, merge patch (also of `scale` and `status`), delete.
+It knows what the parts under test use: list, watch, get, create, replace, merge patch (also of `scale` and `status`),
+delete. Selectors are of one form: a label that must be there.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ class FakeCluster:
         self._watches: dict[Kind, list[asyncio.Queue[tuple[str, Object]]]] = defaultdict(list)
         self.patches: list[tuple[str, str, Any]] = []
         """(kind, name, body) of every patch that was asked for, refused ones too."""
+        self.replaces: list[tuple[str, str, str]] = []
+        """(kind, name, subresource) of every replacement that was asked for, refused ones too."""
         self.before_patch: Callable[[], None] | None = None
         """Called while a patch is on its way; may raise what the API answers."""
         self.held: asyncio.Event | None = None
@@ -38,6 +41,8 @@ class FakeCluster:
         key = key_of(obj)
         known = self._objects[kind].get(key)
         stored = copy.deepcopy(obj) | {"apiVersion": kind.api_version, "kind": kind.kind}
+        stored["metadata"].setdefault("generation", 1)
+        stored["metadata"].setdefault("creationTimestamp", "2026-01-01T00:00:00Z")
         stored["metadata"].setdefault("uid", known["metadata"]["uid"] if known else f"uid-{next(self._versions)}")
         stored["metadata"]["resourceVersion"] = str(next(self._versions))
         self._objects[kind][key] = stored
@@ -61,8 +66,8 @@ class FakeCluster:
     async def list(
         self, kind: Kind, namespace: str | None = None, *, labels: str = "", fields: str = ""
     ) -> tuple[list[Object], str]:
-        assert (namespace, labels, fields) == (None, "", ""), "selectors are the real API's business"
-        return self.all(kind), str(next(self._versions))
+        assert (namespace, fields) == (None, ""), "other selectors are the real API's business"
+        return [obj for obj in self.all(kind) if _fits(obj, labels)], str(next(self._versions))
 
     async def watch(
         self, kind: Kind, resource_version: str, namespace: str | None = None, *, labels: str = "", fields: str = ""
@@ -72,7 +77,7 @@ class FakeCluster:
         try:
             while True:
                 type_, obj = await queue.get()
-                if int(obj["metadata"]["resourceVersion"]) > int(resource_version):
+                if int(obj["metadata"]["resourceVersion"]) > int(resource_version) and _fits(obj, labels):
                     yield type_, obj
         finally:
             self._watches[kind].remove(queue)
@@ -84,6 +89,25 @@ class FakeCluster:
         if key_of(obj) in self._objects[kind]:
             raise errors.ConflictError(f"{obj['metadata']['name']} exists already")
         return self.put(kind, obj)
+
+    async def replace(self, kind: Kind, obj: Object, sub: str | None = None) -> Object:
+        """As the real API: what is not the newest is refused, and a status is apart from all else."""
+        namespace, name = key_of(obj)
+        self.replaces.append((kind.kind, name, sub or ""))
+        await asyncio.sleep(0)
+        known = self._find(kind, name, namespace)
+        if obj["metadata"].get("resourceVersion") != known["metadata"]["resourceVersion"]:
+            raise errors.ConflictError(f"{name} was changed by somebody else")
+        if sub == "status":
+            made = {**known, "status": obj["status"]}
+        else:
+            made = {**obj, **({"status": known["status"]} if "status" in known else {})}
+            if made.get("spec") != known.get("spec"):
+                generation = known["metadata"].get("generation", 0) + 1
+                made["metadata"] = made["metadata"] | {"generation": generation}
+        if made == known:
+            return copy.deepcopy(known)
+        return self.put(kind, made)
 
     async def patch(
         self,
@@ -110,8 +134,12 @@ class FakeCluster:
         metadata = {name: patched["metadata"][name] for name in ("name", "namespace", "resourceVersion")}
         return {"kind": "Scale", "metadata": metadata, "spec": {"replicas": patched["spec"]["replicas"]}}
 
-    async def delete(self, kind: Kind, name: str, namespace: str | None = None, **_: Any) -> Object:
+    async def delete(
+        self, kind: Kind, name: str, namespace: str | None = None, *, uid: str | None = None, **_: Any
+    ) -> Object:
         gone = self._find(kind, name, namespace or "")
+        if uid not in {None, gone["metadata"]["uid"]}:
+            raise errors.ConflictError(f"{name} is another one by now")
         self.remove(kind, name, namespace or "")
         return gone
 
@@ -124,6 +152,10 @@ class FakeCluster:
     def _tell(self, kind: Kind, type_: str, obj: Object) -> None:
         for queue in self._watches[kind]:
             queue.put_nowait((type_, copy.deepcopy(obj)))
+
+
+def _fits(obj: Object, label: str) -> bool:
+    return not label or label in (obj["metadata"].get("labels") or {})
 
 
 def _merge(into: Any, patch: Any) -> Any:

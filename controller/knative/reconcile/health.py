@@ -85,8 +85,8 @@ def judge(ground: Ground, scaling: Scaling, memory: Memory) -> Marks:
     if ground.foreign is not None:
         return Marks(ground.foreign, memory.container_healthy, deploying)
     if ground.deployment is None:
-        # Asleep from the start: nothing has to run first, but there must be something to wake.
-        return Marks(deploying, deploying, deploying)
+        # Also where nothing has to run first: there must be something to wake.
+        return Marks(deploying, TRUE if memory.initialized else deploying, deploying)
     wanted = ground.deployment["spec"].get("replicas", 1)
     ready = observed(ground.deployment).get("readyReplicas") or 0
     first = max(scaling.initial_scale, scaling.min_scale)
