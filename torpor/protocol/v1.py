@@ -5,6 +5,7 @@ NaN and the infinities are no JSON; in predictions, whose form is the model's ow
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +16,7 @@ from torpor.errors import InvalidInputError
 from torpor.protocol.document import brief, parameters, read_object
 
 # Class labels are often numbers, and become keys.
-_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
+_OPTIONS = orjson.OPT_NON_STR_KEYS
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +39,12 @@ def decode(body: bytes) -> PredictRequest:
 
 def encode(predictions: Sequence[Any]) -> bytes:
     """Write an answer; raises TypeError where the model gave what is no JSON."""
+    answer = {"predictions": predictions}
+    with contextlib.suppress(orjson.JSONEncodeError):
+        return orjson.dumps(answer, default=_plain, option=_OPTIONS | orjson.OPT_SERIALIZE_NUMPY)
     try:
-        return orjson.dumps({"predictions": predictions}, default=_plain, option=_OPTIONS)
+        # Arrays in the other byte order, or of times, orjson refuses; as lists they are numbers and texts.
+        return orjson.dumps(answer, default=_plain, option=_OPTIONS)
     except orjson.JSONEncodeError as error:
         raise TypeError(f"predictions: cannot be written as JSON: {error}") from error
 

@@ -13,9 +13,6 @@ from torpor.protocol.document import brief, parameters, read_object
 from torpor.protocol.elements import read_elements, read_shape, write_elements
 from torpor.protocol.tensors import DATATYPES, Tensor
 
-BINARY_HEADER = "Inference-Header-Content-Length"
-"""Says that binary tensors follow the JSON."""
-
 _EXTENSIONS: Mapping[str, str] = {
     "binary_data": "binary tensors",
     "binary_data_size": "binary tensors",
