@@ -73,7 +73,8 @@ class Health:
                 both: set[asyncio.Future[Any]] = {following, ending}
                 await asyncio.wait(both, timeout=SILENCE_S, return_when=asyncio.FIRST_COMPLETED)
                 if not following.done():
-                    yield b": no news\n\n"
+                    if not ending.done():
+                        yield b": no news\n\n"
                     continue
                 snapshot, following = following.result(), None
                 if snapshot is None:

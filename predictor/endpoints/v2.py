@@ -41,6 +41,9 @@ class V2:
             ]
         return list(found)
 
+    def _model(self, request: Request) -> Model:
+        return self._served.require(request.path_params["model"], request.path_params.get("version"))
+
     async def _server(self, request: Request) -> Response:
         del request
         return json({"name": "torpor", "version": torpor.__version__, "extensions": []})
@@ -59,7 +62,7 @@ class V2:
         return json({"models": [self._served.name]})
 
     async def _metadata(self, request: Request) -> Response:
-        signature = self._served.require(**request.path_params).signature
+        signature = self._model(request).signature
         return json(
             {
                 "name": self._served.name,
@@ -71,7 +74,7 @@ class V2:
         )
 
     async def _ready(self, request: Request) -> Response:
-        self._served.require(**request.path_params)
+        self._model(request)
         return json({"name": self._served.name, "ready": True})
 
     async def _infer(self, request: Request) -> Response:

@@ -1,0 +1,127 @@
+"""A predictor's endpoints on a real socket, with a model that does what a test tells it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from predictor.counters import Counters
+from predictor.endpoints.app import build
+from predictor.endpoints.workers import Workers
+from predictor.loading.progress import Progress
+from predictor.model import Signature, TensorSpec
+from predictor.served import Served
+from tests.support.clock import FakeClock
+from torpor.aio.clock import SystemClock
+from torpor.protocol.tensors import Tensor
+from torpor.web.listen import listening
+from torpor.web.server import Server, Times
+
+LIMIT = 100_000
+
+
+SIGNATURE = Signature(
+    "test_doubler",
+    (TensorSpec("x", "FP64", (-1, 2)),),
+    (TensorSpec("double", "FP64", (-1, 2)), TensorSpec("negative", "FP64", (-1, 2))),
+)
+
+
+@dataclass(slots=True)
+class Doubler:
+    """Doubles what it is given; `before` runs first, in the thread that computes."""
+
+    before: Callable[[], None] = lambda: None
+    computed: list[Any] = field(default_factory=list)
+    signature: Signature = SIGNATURE
+
+    def predict(self, instances: Sequence[Any]) -> Sequence[Any]:
+        self.before()
+        self.computed.append(instances)
+        return [each * 2 for each in instances]
+
+    def infer(self, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
+        self.before()
+        (x,) = inputs
+        return Tensor("double", x.array * 2), Tensor("negative", -x.array)
+
+    def warm(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+@dataclass(slots=True)
+class Gate:
+    """Holds the threads that compute until it is opened."""
+
+    reached: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    opened: threading.Event = field(default_factory=threading.Event)
+
+    def __call__(self) -> None:
+        self.reached.release()
+        assert self.opened.wait(30), "nobody opened the gate"
+
+    async def someone_waits(self) -> None:
+        assert await asyncio.to_thread(self.reached.acquire, timeout=10), "nobody came to the gate"
+
+
+@dataclass(slots=True)
+class Pod:
+    """What a test may look at and change."""
+
+    http: httpx.AsyncClient
+    port: int
+    served: Served
+    counters: Counters
+    model: Doubler
+    server: Server
+
+    @property
+    def progress(self) -> Progress:
+        return self.served.progress
+
+    def reset(self, *, loaded: bool) -> None:
+        """As a new pod: nothing computed, nothing counted."""
+        self.served.progress = Progress(FakeClock())
+        self.served.model, self.served.is_ending = None, False
+        self.model.before, self.model.computed = lambda: None, []
+        self.counters.codes.clear()
+        self.counters.durations.clear()
+        assert self.counters.in_flight == 0
+        if loaded:
+            self.loaded()
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self.port)
+
+    def loaded(self) -> None:
+        """The model is warm from now on."""
+        self.progress.ready()
+        self.served.model = self.model
+
+
+@contextlib.asynccontextmanager
+async def running(*, threads: int = 2, loaded: bool = True) -> AsyncIterator[Pod]:
+    """Serve a model called `m` while the block runs; nothing of it is left afterwards."""
+    served, counters, workers, model = Served("m", Progress(FakeClock())), Counters(), Workers(threads), Doubler()
+    started, ending = asyncio.Event(), asyncio.Event()
+    app = build(served, workers, counters, SystemClock(), ending, max_body_bytes=LIMIT)
+    server = Server(app, Times(idle_s=65, grace_s=5), on_started=started.set, on_ending=ending.set)
+    with contextlib.closing(workers), listening("127.0.0.1", 0, host_key="HOST", port_key="PORT") as listener:
+        port = listener.getsockname()[1]
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        await started.wait()
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as http:
+            pod = Pod(http, port, served, counters, model, server)
+            pod.reset(loaded=loaded)
+            yield pod
+        server.end()
+        await serving
