@@ -69,8 +69,17 @@ def is_ending(pod: Object) -> bool:
     return "deletionTimestamp" in pod["metadata"]
 
 
-def failure_of(pod: Object) -> str | None:
-    """Return why a pod will not become ready, None where that is not known."""
+def ready_runs(pod: Object) -> frozenset[str]:
+    """Return when the containers that are ready now were started: each run of a container has its own time."""
+    return frozenset(
+        str((status.get("state") or {}).get("running", {}).get("startedAt"))
+        for status in _containers(pod)
+        if status.get("ready") and (status.get("state") or {}).get("running")
+    )
+
+
+def failure_of(pod: Object, served: frozenset[str] = frozenset()) -> str | None:
+    """Return why a pod will not become ready, None where that is not known. `served`: runs that were ready once."""
     for status in _containers(pod):
         waiting = (status.get("state") or {}).get("waiting") or {}
         reason = waiting.get("reason", "")
@@ -80,12 +89,12 @@ def failure_of(pod: Object) -> str | None:
         if ended is None or (status.get("state") or {}).get("running"):
             continue
         crashing = reason == "CrashLoopBackOff" and status.get("restartCount", 0) >= CRASHES
-        if crashing or _refused_to_start(pod, ended):
+        if crashing or _did_not_start(ended, served):
             return _exited(pod, status, ended)
     return None
 
 
-def new_failure(old: Object | None, new: Object) -> str | None:
+def new_failure(old: Object | None, new: Object, served: frozenset[str] = frozenset()) -> str | None:
     """Return what a container said that has ended between the two, though it may be running again."""
     if old is None:
         return None
@@ -93,7 +102,7 @@ def new_failure(old: Object | None, new: Object) -> str | None:
     for status in _containers(new):
         ended = (status.get("lastState") or {}).get("terminated")
         again = status.get("restartCount", 0) > before.get(status["name"], 0)
-        if ended and again and _refused_to_start(new, ended):
+        if ended and again and _did_not_start(ended, served):
             return _exited(new, status, ended)
     return None
 
@@ -110,16 +119,9 @@ def _last_end(status: Object) -> Object | None:
     return ended
 
 
-def _refused_to_start(pod: Object, ended: Object) -> bool:
-    """Tell whether a container ended of its own will before the pod was ready: one that had served may do so again."""
-    since = [
-        item.get("lastTransitionTime")
-        for item in (pod.get("status") or {}).get("conditions") or ()
-        if item.get("type") == "Ready"
-    ]
-    # Times as Kubernetes writes them, in whole seconds and UTC, are in order as texts.
-    served = bool(since and since[0] and since[0] > (ended.get("startedAt") or ""))
-    return 0 < ended.get("exitCode", 0) < KILLED and not served
+def _did_not_start(ended: Object, served: frozenset[str]) -> bool:
+    """Tell whether a container ended by itself before it was ready: one that has served may well do so again."""
+    return 0 < ended.get("exitCode", 0) < KILLED and ended.get("startedAt") not in served
 
 
 def _exited(pod: Object, status: Object, ended: Object) -> str:

@@ -246,6 +246,8 @@ class Throttler:
         if fresh and not self.terms.limits.concurrency:
             self._start_timer("ramp", RAMP_S, self._ramp)
         self._reopen(now_s)
+        if self._failure is not None:
+            self.fail_waiting(self._failure, now_s)
         if self._queue and not self._open:
             self._hooks.on_demand(self.key)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from activator.throttle import read
 from activator.throttle.pod import Endpoint
@@ -22,6 +23,15 @@ EXPECTED_S = 10.0
 """A route may name a revision before its object is seen here: two watches. What is not seen by then is not there."""
 
 
+class _Start(NamedTuple):
+    """How far a pod is."""
+
+    failure: str | None = None
+    """Why it will not become ready, where that is known."""
+    served: frozenset[str] = frozenset()
+    """When those runs of its containers began that were ready once."""
+
+
 class Throttlers:
     """One throttler for every Revision there is; pods and failures are kept for those that come later."""
 
@@ -32,8 +42,8 @@ class Throttlers:
         self._clock = clock
         self._of: dict[RevisionKey, Throttler] = {}
         self._endpoints: dict[RevisionKey, dict[Key, tuple[Endpoint, ...]]] = {}
-        # Every pod of a revision that is not being deleted, and why it will not start, where that is known.
-        self._failures: dict[RevisionKey, dict[Key, str | None]] = {}
+        # Every pod of a revision that is not being deleted.
+        self._starting: dict[RevisionKey, dict[Key, _Start]] = {}
         self._expected: dict[RevisionKey, float] = {}
         # Same as the dictionary's own method: the hot path's look-up.
         self.get = self._of.get
@@ -91,21 +101,21 @@ class Throttlers:
         key = None if obj is None else read.revision_of(obj)
         if key is None:
             return
-        pods = self._failures.setdefault(key, {})
+        pods = self._starting.setdefault(key, {})
         before = _hopeless(pods)
-        pods.pop(change.key, None)
+        known = pods.pop(change.key, _Start())
         said: str | None = None
         if change.new is not None and not read.is_ending(change.new):
-            pods[change.key] = read.failure_of(change.new)
-            said = read.new_failure(change.old, change.new)
-        after = _hopeless(pods)
-        if after != before:
+            served = read.ready_runs(change.new) or known.served
+            pods[change.key] = _Start(read.failure_of(change.new, served), served)
+            said = read.new_failure(change.old, change.new, served)
+        if _hopeless(pods) != before:
             self._show_failures(key, self._clock.monotonic())
         # It runs again already, so there is hope for those that come; but not for those that waited for its last try.
-        if said is not None and key in self._of and _hopeless({**pods, change.key: said}):
+        if said is not None and key in self._of and _hopeless({**pods, change.key: _Start(said)}):
             self._of[key].fail_waiting(said, self._clock.monotonic())
         if not pods:
-            del self._failures[key]
+            del self._starting[key]
 
     def _show_endpoints(self, key: RevisionKey, now_s: float) -> None:
         throttler = self._of.get(key)
@@ -117,7 +127,7 @@ class Throttlers:
     def _show_failures(self, key: RevisionKey, now_s: float) -> None:
         throttler = self._of.get(key)
         if throttler is not None:
-            throttler.set_failure(_hopeless(self._failures.get(key, {})), now_s)
+            throttler.set_failure(_hopeless(self._starting.get(key, {})), now_s)
 
     def _terms(self, key: RevisionKey, revision: Object) -> Terms:
         try:
@@ -166,7 +176,7 @@ class Throttlers:
         self._expected.clear()
 
 
-def _hopeless(pods: Mapping[Key, str | None]) -> str | None:
+def _hopeless(pods: Mapping[Key, _Start]) -> str | None:
     """Return what one pod says, where every pod says that it will not start; None where one still may."""
-    failures = list(pods.values())
+    failures = [start.failure for start in pods.values()]
     return failures[0] if failures and all(failures) else None

@@ -107,27 +107,41 @@ def test_an_endpoint_is_where_its_pod_listens() -> None:
         pytest.param(
             pod("p", container(3, ended(0), waiting=BACK_OFF)), "ended with exit code 0", id="ends, again and again"
         ),
-        pytest.param(
-            pod("p", container(1, ended(1), waiting=BACK_OFF), since="2026-01-01T00:01:00Z"),
-            None,
-            id="it had served before it ended: it may again",
-        ),
-        pytest.param(
-            pod("p", container(1, ended(1), waiting=BACK_OFF), since="2026-01-01T00:00:04Z"),
-            "ended with exit code 1",
-            id="it was never ready since it started",
-        ),
-        pytest.param(
-            pod("p", container(3, ended(1), waiting=BACK_OFF), since="2026-01-01T00:01:00Z"),
-            "ended with exit code 1",
-            id="it serves for a moment and ends, again and again",
-        ),
     ],
 )
 def test_why_a_pod_will_not_start(obj: Object, says: str | None) -> None:
     """The container's own last words, where it has some."""
     failure = read.failure_of(obj)
     assert failure == says if says is None or failure is None else says in failure
+
+
+@pytest.mark.parametrize(
+    ("restarts", "served", "says"),
+    [
+        pytest.param(1, {"2026-01-01T00:00:05Z"}, None, id="it had served: it may again"),
+        pytest.param(1, {"2026-01-01T00:00:01Z"}, "ended with exit code 1", id="only an earlier run had served"),
+        pytest.param(3, {"2026-01-01T00:00:05Z"}, "ended with exit code 1", id="it serves and ends, again and again"),
+    ],
+)
+def test_a_container_that_ended_while_it_served_has_not_failed_to_start(
+    restarts: int, served: set[str], says: str | None
+) -> None:
+    """Each run is known by when it began; after some restarts it does not matter any more."""
+    obj = pod("p", container(restarts, ended(1), waiting=BACK_OFF))
+    failure = read.failure_of(obj, frozenset(served))
+    assert failure is None if says is None else failure is not None and says in failure
+
+
+def test_the_runs_that_are_ready() -> None:
+    """One that runs and is not ready, or was ready and has ended, is none."""
+    running, fresh = {"startedAt": "2026-01-01T00:00:05Z"}, {"startedAt": "2026-01-01T00:00:09Z"}
+    obj = pod(
+        "p",
+        container(running=running) | {"ready": True},
+        container(running=fresh) | {"ready": False},
+        container(terminated=ended()) | {"ready": True},
+    )
+    assert read.ready_runs(obj) == {"2026-01-01T00:00:05Z"}
 
 
 @pytest.mark.parametrize(

@@ -276,6 +276,9 @@ def test_a_failing_pod_beside_a_ready_one_fails_nobody() -> None:
     assert waiting.error is None
     revision.answer(first)
     assert served_by([waiting]) == ["a"]
+    last = revision.ask()
+    revision.show()
+    assert isinstance(last.error, LoadError)
 
 
 def test_a_revision_that_is_deleted_refuses_whoever_waits_and_whoever_comes() -> None:

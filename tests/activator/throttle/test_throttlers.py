@@ -239,6 +239,23 @@ def test_a_pod_that_fails_beside_one_that_may_still_start_fails_nobody() -> None
     assert "pod p" in str(waiting.error)
 
 
+def test_who_waits_while_a_pod_that_had_served_is_restarted_goes_on_waiting() -> None:
+    """A crash under load is no failure to load; but if the next run does not start, that is one."""
+    cluster = Cluster()
+    cluster.tell(REVISION, revision(containerConcurrency=1))
+    cluster.tell(POD, pod("p", container(running=RUNNING) | {"ready": True}))
+    waiting = cluster.ask()
+    cluster.tell(POD, pod("p", container(terminated=ended(1, "a bug"))))
+    cluster.tell(POD, pod("p", container(1, ended(1, "a bug"), waiting=BACK_OFF)))
+    assert waiting.error is None
+    again = {"startedAt": "2026-01-01T00:01:00Z"}
+    cluster.tell(POD, pod("p", container(1, ended(1, "a bug"), running=again)))
+    assert waiting.error is None
+    cluster.tell(POD, pod("p", container(1, terminated=ended(1, "no licence", again["startedAt"]))))
+    assert isinstance(waiting.error, LoadError)
+    assert "no licence" in str(waiting.error)
+
+
 def test_a_failure_that_was_known_before_the_revision_counts() -> None:
     """After a restart of ours everything is told in any order."""
     cluster = Cluster()
@@ -254,7 +271,7 @@ def test_a_pod_of_no_revision_is_nobodys() -> None:
     cluster.tell(REVISION, revision())
     cluster.tell(POD, pod("p", BROKEN, labels={}))
     assert cluster.ask().error is None
-    assert cluster.throttlers._failures == {}
+    assert cluster.throttlers._starting == {}
 
 
 # --- the autoscaler ------------------------------------------------------------------------------------------------
