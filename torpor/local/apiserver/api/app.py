@@ -112,8 +112,10 @@ def _openapi_v3(request: Request) -> Response:
 
 
 def _openapi_v2(request: Request) -> Response:
-    """Only JSON: clients that want protocol buffers fall back to it, or to version 3."""
+    """In full as JSON. As protocol buffers, which kubectl asks for when it applies a List, it describes nothing."""
     entries = parse_accept(request.headers.get("accept", ""))
-    if entries and not any(entry.type in {"application/json", "application/*", "*/*"} for entry in entries):
-        raise not_acceptable("application/json")
-    return answer(openapi.document_v2())
+    if not entries or any(entry.type in {"application/json", "application/*", "*/*"} for entry in entries):
+        return answer(openapi.document_v2())
+    if any(entry.type == openapi.PROTOBUF_ASKED for entry in entries):
+        return Response(openapi.empty_v2(), media_type=openapi.PROTOBUF)
+    raise not_acceptable("application/json")

@@ -17,6 +17,9 @@ from torpor.local.apiserver.schema.node import REFERENCE
 from torpor.local.apiserver.status import no_such_path
 from torpor.spec.kinds import Kind, Object
 
+PROTOBUF_ASKED = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+PROTOBUF = PROTOBUF_ASKED.replace("@", ".")  # what clients ask for is no media type; Kubernetes answers with this
+
 _INFO = {"title": "Torpor's Kubernetes API", "version": f"v1.{MINOR}.0"}
 _PATCHES = ("application/apply-patch+yaml", "application/json-patch+json", "application/merge-patch+json")
 _STRATEGIC = "application/strategic-merge-patch+json"
@@ -75,6 +78,24 @@ def document_v2() -> bytes:
         "definitions": _schemas(list(RESOURCES), _schema_v2),
     }
     return orjson.dumps(document)
+
+
+def empty_v2() -> bytes:
+    """/openapi/v2 as protocol buffers: the version, title and version of the API, and no definitions.
+
+    kubectl lets pass what is not described there. Nothing gets by unseen: it asks for strict validation when it writes.
+    """
+    info = _text(1, str(_INFO["title"])) + _text(2, str(_INFO["version"]))
+    return _text(1, "2.0") + _bytes(2, info)
+
+
+def _text(number: int, text: str) -> bytes:
+    return _bytes(number, text.encode())
+
+
+def _bytes(number: int, content: bytes) -> bytes:
+    """Return a field of a message; both its number and its length fit into seven bits."""
+    return bytes([number << 3 | 2, len(content)]) + content
 
 
 Operation = Callable[[Resource, str, str], Object]
