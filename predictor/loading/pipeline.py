@@ -1,13 +1,152 @@
-"""Turn a URI into a warm model: resolve, fetch, verify, open, warm."""
+"""Turn a URI into a warm model: resolve, fetch, verify, open, warm. Owns time, threads, trying again, cleaning up."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import gc
+import logging
+import random
+import shutil
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from predictor.loading import stages, threads
+from predictor.loading.failure import explain
+from predictor.loading.held import Held
 from predictor.loading.progress import Progress
 from predictor.loading.source import Source
+from predictor.loading.stages import Fetched, Located
 from predictor.model import Model
+from predictor.storage.place import Stop
+from torpor.aio.backoff import Backoff
 from torpor.aio.clock import Clock
+from torpor.errors import LoadError, TorporError, UnavailableError
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
-async def load(source: Source, progress: Progress, clock: Clock) -> Model:
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long what may succeed later is tried again; then the pod ends, and Kubernetes tries on, more slowly."""
+
+    limit_s: float = 30.0
+    backoff: Backoff = Backoff(first_s=0.2, limit_s=5.0)
+
+
+PATIENCE = Patience()
+
+
+async def load(source: Source, progress: Progress, clock: Clock, patience: Patience = PATIENCE) -> Model:
     """Return the model, open and warm; raises LoadError. `progress` says how it goes, and ends ready or failed."""
-    raise NotImplementedError
+    try:
+        with _no_garbage_collection():
+            model = await _Load(source, progress, clock, patience).run()
+    except LoadError as error:
+        progress.failed(error)
+        raise
+    progress.ready()
+    return model
+
+
+class _Load:
+    """One load, and what all of its stages share."""
+
+    def __init__(self, source: Source, progress: Progress, clock: Clock, patience: Patience) -> None:
+        self._source = source
+        self._progress = progress
+        self._clock = clock
+        self._patience = patience
+
+    async def run(self) -> Model:
+        with contextlib.ExitStack() as taken:
+            with self._stage("resolve"):
+                runtime = stages.runtime(self._source)
+                # Importing a framework takes longer than most fetches and needs nothing from them. What it raises
+                # is raised again to the stage that needs it.
+                threads.start(runtime.prepare, "prepare").add_done_callback(threads.seen)
+                located = await self._retried(partial(threads.run, partial(stages.resolve, self._source, runtime)))
+            with self._stage("fetch"):
+                folder = located.folder or taken.enter_context(_folder(self._source.model_dir))
+                fetched = await self._retried(partial(self._fetch, located, folder))
+            with self._stage("verify"):
+                verified = await threads.run(partial(stages.verify, fetched))
+            with self._stage("open"):
+                opened = await threads.run(partial(stages.open_, verified))
+                taken.callback(opened.model.close)
+            with self._stage("warm"):
+                model = await threads.run(partial(stages.warm, opened))
+            if located.folder is None and not runtime.keeps_files:
+                # What is mapped stays until it is unmapped; without a name it goes with the process, even by kill -9.
+                shutil.rmtree(folder, ignore_errors=True)
+            return Held(model, taken.pop_all())
+
+    async def _fetch(self, located: Located, folder: Path) -> Fetched:
+        self._progress.expect(located.to_fetch)
+        stop = Stop()
+        work = partial(stages.fetch, located, folder, self._progress.received, stop)
+        return await threads.run(work, stop=stop.set)
+
+    async def _retried(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Return what `work` returns; what may succeed later is tried again until the patience is over."""
+        began_s = self._clock.monotonic()
+        failures = 0
+        while True:
+            try:
+                return await work()
+            except TorporError as error:
+                failures += 1
+                pause_s = self._patience.backoff.delay_s(failures, random.random())  # noqa: S311  # spreads, hides nothing
+                elapsed_s = self._clock.monotonic() - began_s
+                if not error.retryable:
+                    raise
+                if elapsed_s + pause_s > self._patience.limit_s:
+                    raise UnavailableError(f"{error} (tried {failures} times in {elapsed_s:.0f} s)") from error
+                log.warning("trying again in %.1f s: %s", pause_s, error)
+            await asyncio.sleep(pause_s)
+
+    @contextlib.contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        """Time the block; what it raises is a LoadError of this stage."""
+        began_s = self._clock.monotonic()
+        try:
+            with self._progress.stage(name):
+                yield
+        except Exception as error:
+            if not isinstance(error, TorporError | OSError):
+                log.exception("%s failed", name)
+            raise explain(name, error) from error
+        log.info("%s took %.3f s", name, self._clock.monotonic() - began_s)
+
+
+@contextlib.contextmanager
+def _folder(parent: Path) -> Iterator[Path]:
+    """Make a folder for one model, and remove it with all that was fetched."""
+    folder = Path(tempfile.mkdtemp(prefix="torpor-model-", dir=parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Do not look for garbage while modules and weights come in.
+
+    They make millions of objects that all stay: searching those took 1.5 of the 7 s that torch and transformers need to
+    be imported. Afterwards they are left out of the search for good.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        if was_on:
+            gc.enable()

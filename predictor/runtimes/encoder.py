@@ -1,0 +1,60 @@
+"""A tokenizer and a transformers model on the CPU: texts in, whatever the model computes out."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from predictor.runtimes.pretrained import Plan
+from torpor.errors import LoadError
+
+_NO_LIMIT = 100_000
+"""Tokenizers without a limit say 10**30."""
+_POOLER = "pooler."
+"""Models for embeddings are often saved without this part, which embeddings do not need."""
+
+
+class Encoder:
+    """One pass of the model at a time, on all CPUs of the pod: two at once would share them and both be late."""
+
+    def __init__(self, folder: Path, plan: Plan, kind: Any) -> None:
+        """`kind` is one of the Auto classes; raises LoadError if weights are missing, since those would be random."""
+        from transformers import AutoTokenizer
+
+        self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        self._model, loaded = kind.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False, output_loading_info=True
+        )
+        missing = sorted(each for each in loaded["missing_keys"] if not each.startswith(_POOLER))
+        if missing:
+            raise LoadError(
+                "open", f"the weights lack {len(missing)} tensors that {plan.architecture} needs: {missing[0]}, …"
+            )
+        self._model.eval()
+        self._max_length = plan.max_length or _limit(self._tokenizer, self._model.config)
+        self._lock = threading.Lock()
+
+    @property
+    def config(self) -> Any:
+        return self._model.config
+
+    @torch.inference_mode()
+    def run(self, texts: Sequence[str]) -> tuple[Any, torch.Tensor]:
+        """Return the model's output for one batch, and which of its tokens are real (1) or filled in (0)."""
+        tokens = self._tokenizer(
+            list(texts), padding=True, truncation=True, max_length=self._max_length, return_tensors="pt"
+        )
+        with self._lock:
+            return self._model(**tokens), tokens["attention_mask"]
+
+
+def _limit(tokenizer: Any, config: Any) -> int:
+    """Return the most tokens that both tokenizer and model can take."""
+    positions = getattr(config, "max_position_embeddings", None) or _NO_LIMIT
+    if getattr(config, "model_type", "") in {"roberta", "xlm-roberta", "camembert", "mpnet"}:
+        positions -= 2  # their positions begin behind the one for padding
+    return int(min(tokenizer.model_max_length, positions, _NO_LIMIT))

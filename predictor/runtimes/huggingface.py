@@ -1,0 +1,101 @@
+"""Models of the transformers library, from a local folder and without the network."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from predictor.model import Model
+from predictor.runtimes import cpus, pretrained, safetensors
+from predictor.runtimes.pretrained import Configs, Task
+from predictor.runtimes.runtime import Files
+from torpor.errors import InvalidInputError, NotFoundError
+
+_preparing = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class HuggingFace:
+    """Fits `Runtime`."""
+
+    requires: tuple[str, ...] = ("torch", "transformers", "safetensors")
+    extra: str = "transformers"
+    keeps_files: bool = False
+
+    def choose(self, names: Sequence[str], *, allow_pickle: bool) -> tuple[str, ...]:
+        return pretrained.choose(names, allow_pickle=allow_pickle)
+
+    def prepare(self) -> None:
+        """Import torch and what all models of the library need: by measure, most of the time to a first answer."""
+        # Before the import, which reads them: files are here, and nothing is to be asked for elsewhere.
+        os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
+        with _preparing:
+            import torch
+            import transformers.modeling_utils  # noqa: F401
+            from transformers import AutoModel, AutoTokenizer  # noqa: F401
+            from transformers.utils.logging import disable_progress_bar
+
+            disable_progress_bar()
+            if "OMP_NUM_THREADS" not in os.environ:
+                torch.set_num_threads(cpus.available())
+
+    def verify(self, files: Files) -> None:
+        pretrained.plan(configs(files))
+        weights = [each for each in files.names if each.endswith(pretrained.WEIGHTS)]
+        if pretrained.INDEX in files.names:
+            wanted = pretrained.shards(_object(files, pretrained.INDEX))
+            missing = [each for each in wanted if each not in weights]
+            if missing:
+                raise NotFoundError(f"{', '.join(missing)}: named by {pretrained.INDEX}, and not there")
+        for name in weights:
+            safetensors.check(files.path(name))
+
+    def open(self, files: Files) -> Model:
+        self.prepare()
+        plan = pretrained.plan(configs(files))
+        if plan.task is Task.CLASSIFICATION:
+            from predictor.runtimes.classifier import Classifier
+
+            return Classifier(files.folder, plan)
+        from predictor.runtimes.embedder import Embedder
+
+        return Embedder(files.folder, plan)
+
+
+def configs(files: Files) -> Configs:
+    """Read the configuration files; raises InvalidInputError naming the one that cannot be read."""
+    pooling = next((each for each in files.names if each.endswith("_Pooling/config.json")), "")
+    modules = _json(files, "modules.json") if "modules.json" in files.names else []
+    if not isinstance(modules, list) or not all(isinstance(each, dict) for each in modules):
+        raise InvalidInputError("modules.json", modules, "a list of steps is needed")
+    return Configs(
+        model=_object(files, pretrained.CONFIG),
+        modules=modules,
+        pooling=_optional(files, pooling),
+        sentence=_optional(files, "sentence_bert_config.json"),
+        prompts=_optional(files, "config_sentence_transformers.json"),
+    )
+
+
+def _optional(files: Files, name: str) -> dict[str, Any] | None:
+    return _object(files, name) if name in files.names else None
+
+
+def _object(files: Files, name: str) -> dict[str, Any]:
+    document = _json(files, name)
+    if not isinstance(document, dict):
+        raise InvalidInputError(name, document, "a JSON object is needed")
+    return document
+
+
+def _json(files: Files, name: str) -> Any:
+    raw = files.path(name).read_bytes()
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise InvalidInputError(name, raw[:50], f"JSON is needed: {error}") from error

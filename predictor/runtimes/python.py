@@ -1,0 +1,188 @@
+"""A class of the user's own: `class Model` with `predict`, and perhaps `load`, in a model.py beside what it needs."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from predictor.model import Model, Signature, TensorSpec
+from predictor.runtimes.runtime import Files
+from torpor.errors import InvalidInputError, LoadError, NotFoundError, TorporError
+
+if TYPE_CHECKING:
+    from torpor.protocol.tensors import Tensor
+
+log = logging.getLogger(__name__)
+
+SCRIPT = "model.py"
+_CACHES = ("__pycache__/", ".git/")
+
+
+@dataclass(frozen=True, slots=True)
+class PythonClass:
+    """Fits `Runtime`."""
+
+    requires: tuple[str, ...] = ()
+    extra: str = ""
+    keeps_files: bool = True
+
+    def choose(self, names: Sequence[str], *, allow_pickle: bool) -> tuple[str, ...]:  # noqa: ARG002  # code it is anyway
+        if SCRIPT not in names:
+            raise NotFoundError(f"there is no {SCRIPT} with a `class Model` among {_few(names)}")
+        return tuple(each for each in names if not each.startswith(_CACHES) and "/__pycache__/" not in each)
+
+    def prepare(self) -> None:
+        """Nothing: what the model imports, only the model knows."""
+
+    def verify(self, files: Files) -> None:
+        path = files.path(SCRIPT)
+        try:
+            compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
+        except (SyntaxError, ValueError) as error:
+            raise InvalidInputError(SCRIPT, str(error), "Python that can be compiled is needed") from error
+
+    def open(self, files: Files) -> Model:
+        folder = str(files.folder)
+        sys.path.insert(0, folder)  # its own modules come before installed ones of the same name, as for any script
+        try:
+            instance = _make(files.path(SCRIPT))
+        except BaseException:
+            sys.path.remove(folder)
+            raise
+        return PythonModel(instance, folder)
+
+
+class PythonModel:
+    """Fits `Model`."""
+
+    def __init__(self, instance: Any, folder: str) -> None:
+        self._instance = instance
+        self._folder = folder
+
+    @property
+    def signature(self) -> Signature:
+        """What a class takes only its author knows; by V2 one tensor of any type, its first axis the instances."""
+        return Signature(
+            "python_class", (TensorSpec("input-0", "BYTES", (-1,)),), (TensorSpec("output-0", "BYTES", (-1,)),)
+        )
+
+    def predict(self, instances: Sequence[Any]) -> Sequence[Any]:
+        try:
+            given = self._instance.predict(list(instances))
+        except TorporError:
+            raise
+        except ValueError as error:
+            # How Python says that a value is wrong. Anything else is the model's own failure, and not for clients.
+            raise InvalidInputError("instances", instances, str(error)) from error
+        predictions = _plain(given)
+        if not isinstance(predictions, list):
+            raise TorporError(
+                f"predict of {SCRIPT} returned {type(given).__name__}; a list with one prediction each is needed"
+            )
+        if len(predictions) != len(instances):
+            raise TorporError(
+                f"predict of {SCRIPT} returned {len(predictions)} predictions for {len(instances)} instances"
+            )
+        return predictions
+
+    def infer(self, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
+        if len(inputs) != 1:
+            names = ", ".join(each.name for each in inputs)
+            raise InvalidInputError("inputs", names, "a Python class takes one input, its first axis the instances")
+        if not inputs[0].shape:
+            raise InvalidInputError(f"inputs[0] ({inputs[0].name}).shape", [], "the first axis counts the instances")
+        return (_tensor(self.predict(_texts(inputs[0].array.tolist()))),)
+
+    def warm(self) -> None:
+        """Nothing: no input can be made up for a model that is not known. Its `load` may call its `predict`."""
+
+    def close(self) -> None:
+        if self._folder in sys.path:
+            sys.path.remove(self._folder)
+
+
+def _make(path: Path) -> Any:
+    """Import the file, make the class, load it; what the user's code raises is told as it is."""
+    kind = _run(lambda: getattr(_import(path), "Model", None))
+    if not inspect.isclass(kind):
+        raise LoadError("open", f"{SCRIPT} has no `class Model`")
+    if not callable(getattr(kind, "predict", None)):
+        raise LoadError("open", f"class Model in {SCRIPT} has no method `predict`")
+    instance = _run(kind)
+    load = getattr(instance, "load", None)
+    if callable(load):
+        _run(load)
+    return instance
+
+
+def _run(code: Callable[[], Any]) -> Any:
+    try:
+        return code()
+    except (Exception, SystemExit) as error:  # `sys.exit()` in a model must not end the server without a word
+        log.exception("%s failed", SCRIPT)
+        raise LoadError("open", f"{type(error).__name__}: {error}") from error
+
+
+def _import(path: Path) -> ModuleType:
+    name = path.stem
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    # Under its name, so that pickle, dataclasses and its other files find it.
+    before = sys.modules.get(name)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        if before is not None:
+            sys.modules[name] = before
+        raise
+    return module
+
+
+def _plain(value: Any) -> Any:
+    """Turn numpy's arrays and numbers into lists and numbers, wherever they are."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value
+
+
+def _texts(value: Any) -> Any:
+    """BYTES arrive as bytes; a class that takes texts by V1 gets texts by V2 too."""
+    if isinstance(value, list):
+        return [_texts(each) for each in value]
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+
+def _tensor(predictions: Sequence[Any]) -> Tensor:
+    """Numbers, truth values and texts are tensors as they are; anything else is text that holds JSON."""
+    import numpy as np
+
+    from torpor.protocol.tensors import Tensor
+
+    try:
+        array = np.array(predictions)
+    except ValueError:  # ragged
+        array = np.array(None)
+    if not predictions or array.dtype.kind not in "biufU":
+        array = np.array([orjson.dumps(each).decode() for each in predictions], dtype=object)
+    return Tensor("output-0", array)
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
