@@ -20,7 +20,10 @@ LOCK = "apiserver.lock"
 
 @contextmanager
 def locked(data_dir: Path, name: str = LOCK) -> Iterator[None]:
-    """Hold the directory for one API server, or who else has a lock of its own `name`; raises SettingError if another one has it, or it cannot be written."""
+    """Hold the directory for one API server, or for who else has a lock of its own `name`.
+
+    Raises SettingError if another one has it, or it cannot be written.
+    """
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(data_dir / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -23,9 +23,9 @@ def deployment(obj: Object) -> None:
 
 def pod(obj: Object) -> None:
     spec = obj.setdefault("spec", {})
+    spec.setdefault("serviceAccountName", "default")
     _pod_spec(spec)
     spec.setdefault("enableServiceLinks", True)
-    spec.setdefault("serviceAccountName", "default")
     obj.setdefault("status", {}).setdefault("phase", "Pending")
 
 

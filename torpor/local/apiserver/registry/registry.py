@@ -141,6 +141,11 @@ class Registry:
     ) -> Object:
         """Replace an object, or its status; raises 409 if it is not the version that the client saw."""
         obj = _addressed(resource, namespace, name, obj)
+        self.get(resource, namespace, name)
+        if not resource.built_in and not obj["metadata"].get("resourceVersion"):
+            # Kubernetes replaces its own kinds whatever their version, custom ones only if it is said.
+            cause = wrong("metadata.resourceVersion", 0, "must be specified for an update")
+            raise invalid(resource.kind, name, [cause])
         return self.change(resource, namespace, name, sub, lambda _old: obj, options)
 
     def change(
@@ -295,10 +300,10 @@ def _check_version(resource: Resource, old: Object, wanted: Object) -> None:
     if uid and uid != before["uid"]:
         text = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {before['uid']}"
         raise conflict(resource.kind, before["name"], text)
-    if version and version != before["resourceVersion"]:
+    if version and version not in {before["resourceVersion"], "0"}:  # 0: any
         if not str(version).isdecimal():
-            text = "must be specified for an update" if version == "0" else "invalid resource version"
-            raise invalid(resource.kind, before["name"], [wrong("metadata.resourceVersion", version, text)])
+            cause = wrong("metadata.resourceVersion", version, "invalid resource version")
+            raise invalid(resource.kind, before["name"], [cause])
         raise modified(resource.kind, before["name"])
 
 
