@@ -21,7 +21,6 @@ from torpor.spec.kinds import REVISION, Object
 from torpor.spec.service import parse_template
 
 REVISION_FAILED = "RevisionFailed"
-REVISION_DELETED = "RevisionDeleted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +37,10 @@ def reconcile(configuration: Object, seen: Seen, options: Options, now: str) -> 
     del options
     latest = _latest(configuration, seen, now)
     ready = _latest_ready(configuration, seen.revisions)
-    mark = latest.mark
-    before = observed(configuration).get("latestReadyRevisionName")
-    if ready is None and before and mark == TRUE:
-        mark = failed(REVISION_DELETED, f'Revision "{before}" was deleted.')
-    status = _status(configuration, latest.name, ready, mark, now)
+    status = _status(configuration, latest.name, ready, latest.mark, now)
     unused = garbage.unused(seen.revisions, keep={latest.name, ready}, now=now)
     plan = latest.plan + Plan(deletes=tuple(delete_of(REVISION, revision) for revision in unused))
-    return plan.with_status(status_change(configuration, status), *_news(configuration, ready, mark, latest.name))
+    return plan.with_status(status_change(configuration, status), *_news(configuration, ready, latest))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +111,7 @@ def _status(configuration: Object, latest: str | None, ready: str | None, mark: 
     }
 
 
-def _news(configuration: Object, ready: str | None, mark: Mark, latest: str | None) -> tuple[Note, ...]:
+def _news(configuration: Object, ready: str | None, latest: _Latest) -> tuple[Note, ...]:
     """Return what is worth telling: it became ready, another revision is the ready one, the new one failed."""
     before = conditions.read(configuration, conditions.READY)
     notes = []
@@ -125,6 +120,6 @@ def _news(configuration: Object, ready: str | None, mark: Mark, latest: str | No
         notes.append(Note("Normal", "ConfigurationReady", "Configuration becomes ready"))
     if ready and ready != had:
         notes.append(Note("Normal", "LatestReadyUpdate", f'LatestReadyRevisionName updated to "{ready}"'))
-    if mark.is_false and latest and (before is None or not before.is_false):
-        notes.append(Note("Warning", "LatestCreatedFailed", f'Latest created revision "{latest}" has failed'))
+    if latest.name and latest.mark.is_false and (before is None or not before.is_false):
+        notes.append(Note("Warning", "LatestCreatedFailed", f'Latest created revision "{latest.name}" has failed'))
     return tuple(notes)
