@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
+
+import uvloop
 
 from torpor.errors import TorporError
 from torpor.local.kubelet.app import serve
@@ -14,8 +15,7 @@ from torpor.telemetry.logs import configure
 def main(arguments: list[str]) -> int:
     configure()
     try:
-        # Not uvloop: that keeps SIGCHLD to itself, and children that we inherit would stay zombies.
-        asyncio.run(serve(parse(arguments)))
+        uvloop.run(serve(parse(arguments)))
     except TorporError as error:
         print(f"torpor kubelet: {error}", file=sys.stderr)  # noqa: T201
         return 1

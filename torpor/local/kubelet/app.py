@@ -7,27 +7,22 @@ import contextlib
 import logging
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from pathlib import Path
 from typing import Any
 
 from torpor.aio.clock import SystemClock
 from torpor.aio.ready import notify
 from torpor.kube import Cluster, Informer, Recorder
 from torpor.local.apiserver.files import locked
-from torpor.local.kubelet import undertaker
+from torpor.local.kubelet.leftovers import bury
 from torpor.local.kubelet.lives import Lives
 from torpor.local.kubelet.machine import Host, capacity, inherited
 from torpor.local.kubelet.ports import Ports, outside_ephemeral
 from torpor.local.kubelet.process import POD_DIR, Launcher
-from torpor.local.kubelet.reaper import Reaper
 from torpor.local.kubelet.replicas import Replicas
 from torpor.local.kubelet.settings import Settings
 from torpor.local.kubelet.slices import Slices
 from torpor.local.kubelet.statuses import Statuses
-from torpor.local.lifeline import adopt_orphans
 from torpor.spec.kinds import CORE_SERVICE, DEPLOYMENT, POD
 
 log = logging.getLogger(__name__)
@@ -38,18 +33,24 @@ COMPONENT = "kubelet"
 
 async def serve(settings: Settings) -> None:
     """Run pods until SIGTERM or SIGINT; raises SettingError where that cannot begin."""
-    clock, reaper = SystemClock(), Reaper()
+    clock = SystemClock()
     stopping = asyncio.Event()
-    mark = f"{POD_DIR}={settings.data_dir / 'pods'}/"
-    with locked(settings.data_dir, LOCK), _signals(stopping), reaper.watching(), _undertaker(mark, reaper):
-        adopt_orphans()
-        killed = await asyncio.to_thread(undertaker.bury, mark.encode())
+    with locked(settings.data_dir, LOCK), _signals(stopping):
+        killed = await asyncio.to_thread(bury, f"{POD_DIR}={settings.data_dir / 'pods'}/")
         if killed:
             log.warning("killed %d processes that an earlier kubelet had left", killed)
-        async with await Cluster.connect(settings.kubeconfig) as cluster:
+        launcher = Launcher(clock.wall)
+        async with await Cluster.connect(settings.kubeconfig) as cluster, launcher.working():
             recorder = Recorder(cluster, COMPONENT)
-            launcher = Launcher(reaper, clock.wall)
-            host = Host(settings.data_dir, cluster, recorder, clock, launcher, capacity(), inherited(os.environ))
+            host = Host(
+                settings.data_dir,
+                cluster,
+                recorder,
+                clock,
+                launcher,
+                capacity(),
+                inherited(os.environ),
+            )
             services = Informer(cluster, CORE_SERVICE)
             slices = Slices(cluster, services)
             statuses = Statuses(cluster, clock)
@@ -71,7 +72,6 @@ async def serve(settings: Settings) -> None:
                 await stopping.wait()
                 await replicas.close()
                 await lives.close()
-                await launcher.end_strangers()
             await slices.close()
             await statuses.close()
 
@@ -87,19 +87,6 @@ def _signals(stopping: asyncio.Event) -> Iterator[None]:
     finally:
         for number in ours:
             loop.remove_signal_handler(number)
-
-
-@contextlib.contextmanager
-def _undertaker(mark: str, reaper: Reaper) -> Iterator[None]:
-    """Have somebody who ends our pods if we are killed: the pipe to it closes with us, however we end."""
-    command = [sys.executable, "-I", "-S", str(Path(undertaker.__file__)), mark]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as process:
-        reaper.watch(process.pid)
-        try:
-            yield
-        finally:
-            if process.stdin is not None:
-                process.stdin.close()
 
 
 @contextlib.asynccontextmanager

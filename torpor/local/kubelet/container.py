@@ -35,8 +35,8 @@ CONFIG_RETRY = Retry(first_s=0.5, limit_s=10.0)
 """How soon a ConfigMap or Secret that was missing is looked for again."""
 START_FAILED = 128
 """The exit code of a program that could not be started, as container runtimes have it."""
-PATIENCE_S = 2.0
-"""Of a container with an exec probe that we kill: for its command to go."""
+MESSAGE = "TORPOR_TERMINATION_LOG"
+"""The variable that names the file for last words; each run has its own."""
 
 
 class Keeper:
@@ -75,7 +75,7 @@ class Keeper:
         backoff = Backoff()
         while not self._ending.is_set():
             command = await self._command()
-            if command is None:
+            if command is None or self._ending.is_set():
                 return
             ended, ran_s = await self._once(command)
             self._set(replace(self.seen, state=ended, ready=False, started=False))
@@ -88,7 +88,7 @@ class Keeper:
     async def _once(self, command: Command) -> tuple[Terminated, float]:
         """Run the program until it has ended; returns how, and how long it ran."""
         try:
-            process = self._host.launcher.start(command)
+            process = await self._host.launcher.start(command)
         except StartError as error:
             now = self._now()
             self._tell("Warning", "Failed", f"Error: failed to start container {self._name!r}: {error}")
@@ -119,7 +119,7 @@ class Keeper:
         finally:
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
-        status = await process.wait()
+        status = process.exited.result()
         self._process = None
         return self._obituary(status, process, container_id), self._host.clock.monotonic() - began
 
@@ -210,7 +210,8 @@ class Keeper:
         variables = environment(self._container, self._pod, self._spec, sources, self._host.capacity, self._ours())
         self._environment = {**self._host.inherited, **variables}
         argv = tuple(expand(text, variables) for text in (*program, *self._container.args))
-        return Command(argv, self._environment, self._cwd(), self._files.log(self._name, self._run))
+        log = self._files.log(self._name, self._run)
+        return Command(argv, self._environment, self._cwd(), log, self._mark())
 
     def _ours(self) -> dict[str, str]:
         """What every container is told, whatever its manifest says."""
@@ -219,7 +220,7 @@ class Keeper:
             POD_DIR: str(self._files.folder),
             "HOSTNAME": metadata["name"],
             "TORPOR_PVC_ROOT": str(data_dir / "volumes" / metadata["namespace"]),
-            "TORPOR_TERMINATION_LOG": str(self._files.message(self._name, self._run)),
+            MESSAGE: str(self._files.message(self._name, self._run)),
             "TORPOR_POD_STARTED_AT": f"{self._host.clock.wall():.6f}",
         }
         for mount in self._container.mounts:
@@ -228,6 +229,9 @@ class Keeper:
         if self._container.name == self._spec.serving.name:
             told["PORT"] = str(self._port)
         return told
+
+    def _mark(self) -> str:
+        return f"{MESSAGE}={self._environment[MESSAGE]}"
 
     def _cwd(self) -> Path:
         return Path(self._container.working_dir) if self._container.working_dir else self._files.cwd(self._name)
@@ -287,7 +291,9 @@ class Keeper:
         output = self._files.cwd(self._name).parent / "exec.out"
         output.unlink(missing_ok=True)
         try:
-            process = self._host.launcher.start(Command(argv, self._environment, self._cwd(), output))
+            process = await self._host.launcher.start(
+                Command(argv, self._environment, self._cwd(), output, self._mark())
+            )
         except StartError as error:
             return START_FAILED, str(error)
         try:
@@ -296,7 +302,7 @@ class Keeper:
         except TimeoutError:
             return START_FAILED, f"command {argv!r} timed out after {timeout_s:g}s"
         finally:
-            process.kill()
+            process.kill()  # with whatever it left in its group
         return status, output.read_text(errors="replace")
 
     # --- telling -------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from torpor import errors
 from torpor.aio.backoff import Backoff
 from torpor.kube import Change
+from torpor.kube.informer import Key
 from torpor.local.kubelet.files import remove_strangers
 from torpor.local.kubelet.life import DRAIN_S, Life
 from torpor.local.kubelet.machine import NODE, Host
@@ -16,7 +17,7 @@ from torpor.local.kubelet.ports import Ports
 from torpor.local.kubelet.slices import Slices
 from torpor.local.kubelet.statuses import Statuses
 from torpor.spec import names
-from torpor.spec.kinds import DEPLOYMENT, POD, Object
+from torpor.spec.kinds import DEPLOYMENT, POD, Object, key_of
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,10 @@ class Lives:
         # Of each pod: the task that runs it, and the one that ends it.
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._endings: dict[str, asyncio.Task[None]] = {}
+        self._graces: dict[str, float] = {}
         self._admitting: dict[str, asyncio.Task[None]] = {}
+        # Pods that are being created by us: what the watch said of them before the answer came.
+        self._creating: dict[Key, Object | None] = {}
         self._handlers: list[Callable[[Life], None]] = []
         self._closing = False
 
@@ -54,18 +58,34 @@ class Lives:
 
     # --- coming --------------------------------------------------------------------------------------------------
 
-    def take_port(self) -> int:
-        return self._ports.take()
+    async def create(self, make: Callable[[int], Object]) -> Object:
+        """Create a pod, given its port, and begin to run it as soon as the API has it."""
+        port = self._ports.take()
+        wanted = make(port)
+        key = key_of(wanted)
+        self._creating[key] = None
+        try:
+            pod = await self._host.cluster.create(POD, wanted)
+            self._admit(pod, port)
+        except BaseException:
+            self._ports.give_back(port)
+            raise
+        finally:
+            # The watch may be ahead of the answer, and the answer may be lost.
+            seen = self._creating.pop(key)
+            if seen is not None and not self._closing:
+                self._seen(seen, seen["metadata"]["uid"])
+        self._host.recorder.emit(pod, "Normal", "Scheduled", _scheduled(pod))
+        return pod
 
-    def give_back_port(self, port: int) -> None:
-        self._ports.give_back(port)
-
-    def admit(self, pod: Object, port: int) -> Life:
+    def _admit(self, pod: Object, port: int) -> Life:
         """Begin to run a pod that is bound to this machine and has its port in an annotation."""
         life = Life(pod, port, self._host, self._changed)
         self._lives[life.uid] = life
         self._tasks[life.uid] = asyncio.get_running_loop().create_task(self._live(life))
-        self._changed(life)
+        self._statuses.tell_later(life)
+        for handler in self._handlers:
+            handler(life)
         return life
 
     async def _live(self, life: Life) -> None:
@@ -98,7 +118,10 @@ class Lives:
         life = self._lives.get(uid)
         metadata = pod["metadata"]
         if life is None:
-            if uid not in self._admitting:
+            key = key_of(pod)
+            if key in self._creating:
+                self._creating[key] = pod
+            elif uid not in self._admitting:
                 self._admitting[uid] = asyncio.get_running_loop().create_task(self._adopt(pod))
             return
         relabelled = life.obj["metadata"].get("labels") != metadata.get("labels")
@@ -154,17 +177,20 @@ class Lives:
         except BaseException:
             self._ports.give_back(port)
             raise
-        self._host.recorder.emit(bound, "Normal", "Scheduled", scheduled(bound))
-        life = self.admit(bound, port)
+        self._host.recorder.emit(bound, "Normal", "Scheduled", _scheduled(bound))
+        life = self._admit(bound, port)
         if bound["metadata"].get("deletionTimestamp"):
             self._end(life, bound["metadata"].get("deletionGracePeriodSeconds", 0))
 
     # --- going ---------------------------------------------------------------------------------------------------
 
     def _end(self, life: Life, grace_s: float) -> None:
-        """Begin to end a pod; asked again, with less grace."""
+        """Begin to end a pod; asked again with less grace, it gets only that."""
+        given = self._graces.setdefault(life.uid, grace_s)
         if life.uid in self._endings:
-            asyncio.get_running_loop().call_later(max(0.0, grace_s), life.kill)
+            if grace_s < given:
+                self._graces[life.uid] = grace_s
+                asyncio.get_running_loop().call_later(max(0.0, grace_s), life.kill)
             return
         self._endings[life.uid] = asyncio.get_running_loop().create_task(self._finish(life, grace_s))
 
@@ -204,6 +230,7 @@ class Lives:
         self._lives.pop(life.uid, None)
         self._tasks.pop(life.uid, None)
         self._endings.pop(life.uid, None)
+        self._graces.pop(life.uid, None)
         life.forget_files()
         for handler in self._handlers:
             handler(life)
@@ -259,6 +286,6 @@ def owner_of(pod: Object) -> str | None:
     return None
 
 
-def scheduled(pod: Object) -> str:
+def _scheduled(pod: Object) -> str:
     metadata = pod["metadata"]
     return f"Successfully assigned {metadata['namespace']}/{metadata['name']} to {NODE}"

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import logging
 import os
 import signal
+import socket
 import subprocess
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import orjson
 
 from torpor.errors import TorporError
-from torpor.local.kubelet.reaper import Reaper, kill_group
-from torpor.local.lifeline import die_with_parent
+from torpor.local.kubelet import shim
+
+log = logging.getLogger(__name__)
 
 POD_DIR = "TORPOR_POD_DIR"
 """In the environment of every process of a pod, and so of what it starts: whose it is."""
-SWEEP_S = 0.002
-SWEEPS = 500
 
 
 class StartError(TorporError):
-    """The operating system could not start a program; the message is what Kubernetes' runtimes say then."""
+    """A program could not be started; the message is what Kubernetes' runtimes say then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,25 +40,26 @@ class Command:
     cwd: Path
     log: Path
     """Standard output and error are appended to it."""
-    enter: Callable[[], None] | None = None
-    """Called in the child before its program starts: joins a control group."""
+    mark: str
+    """NAME=VALUE that no other command's environment has: it tells whose what it leaves behind is."""
+    enter: tuple[Path, ...] = ()
+    """The `cgroup.procs` of the control groups that it shall be in."""
 
 
 @dataclass(slots=True)
 class Process:
-    """A process that leads a group of its own."""
+    """A process that leads a session and a group of its own."""
 
     pid: int
     started_s: float
     exited: asyncio.Future[int]
-    """Its exit status; negative: the signal that ended it."""
-    _mark: bytes = field(repr=False, default=b"")
-    _reaper: Reaper | None = field(repr=False, default=None)
+    """Its exit status, after nothing that it started is left; negative: the signal that ended it."""
+    _send: Callable[[dict[str, Any]], None] = field(repr=False)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the group, unless it has ended."""
         if not self.exited.done():
-            kill_group(self.pid, number)
+            self._send({"signal": int(number), "pid": self.pid})
 
     def kill(self) -> None:
         self.signal(signal.SIGKILL)
@@ -63,99 +70,129 @@ class Process:
             self.signal(signal.SIGTERM)
             await asyncio.wait([self.exited], timeout=grace_s)
         self.kill()
-        return await self.wait()
+        return await asyncio.shield(self.exited)
 
-    async def wait(self) -> int:
-        """Return the exit status after nothing that the process started is left."""
-        status = await asyncio.shield(self.exited)
-        await self._sweep()
-        return status
 
-    async def _sweep(self) -> None:
-        """Kill descendants that left the group: as their parents end, they become ours."""
-        if self._reaper is None:
-            return
-        for _ in range(SWEEPS):
-            left = [pid for pid in self._reaper.strangers() if _has(pid, self._mark)]
-            if not left:
-                return
-            for pid in left:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            await asyncio.sleep(SWEEP_S)
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The shim's answer to a start: a process, or what failed."""
+
+    pid: int = 0
+    exited: asyncio.Future[int] | None = None
+    what: str = ""
+    errno: int = 0
 
 
 class Launcher:
-    """Start processes; all of them end with this one."""
+    """Start processes, by way of a shim that is their parent. Use it inside `working()`."""
 
-    def __init__(self, reaper: Reaper, now: Callable[[], float]) -> None:
-        self._reaper = reaper
+    def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        self._tie = die_with_parent()
+        self._writer: asyncio.StreamWriter | None = None
+        self._starts: dict[int, asyncio.Future[Started]] = {}
+        self._running: dict[int, asyncio.Future[int]] = {}
+        self._count = 0
 
-    def start(self, command: Command) -> Process:
-        """Start a program in a session of its own; raises StartError.
+    @contextlib.asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
+        """Have a shim; at the end, however it comes, nothing that was started is left."""
+        task = asyncio.get_running_loop().create_task(self._keep_shim())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
-        On the loop's own thread: the kernel ties a child's life to the thread that forked it.
-        """
+    async def start(self, command: Command) -> Process:
+        """Start a program; raises StartError."""
         command.log.parent.mkdir(parents=True, exist_ok=True)
-        mark = command.env.get(POD_DIR, "")
-        with command.log.open("ab") as log:
-            started_s = self._now()
+        self._count += 1
+        number, started_s = self._count, self._now()
+        answer = self._starts[number] = asyncio.get_running_loop().create_future()
+        order = {
+            "start": number,
+            "argv": command.argv,
+            "env": dict(command.env),
+            "cwd": str(command.cwd),
+            "log": str(command.log),
+            "enter": [str(path) for path in command.enter],
+            "mark": command.mark,
+        }
+        try:
+            self._send(order)
+            said = await answer
+        finally:
+            self._starts.pop(number, None)
+        if said.exited is None:
+            raise StartError(_why(command, said.what, said.errno))
+        return Process(said.pid, started_s, said.exited, self._send)
+
+    def _send(self, order: dict[str, Any]) -> None:
+        if self._writer is None:
+            raise StartError("the process that starts containers is gone; it is being started again")
+        self._writer.write(orjson.dumps(order) + b"\n")
+
+    # --- the shim ------------------------------------------------------------------------------------------------
+
+    async def _keep_shim(self) -> None:
+        """Run a shim, and another one should it be killed."""
+        while True:
+            ours, theirs = socket.socketpair()
+            command = [sys.executable, "-I", "-S", str(Path(shim.__file__))]
+            with theirs:
+                process = subprocess.Popen(command, stdin=theirs.fileno(), start_new_session=True)  # noqa: ASYNC220
             try:
-                child = subprocess.Popen(
-                    command.argv,
-                    env=dict(command.env),
-                    cwd=command.cwd,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                    preexec_fn=self._before_exec(command.enter),  # noqa: PLW1509  # no other thread runs Python here
-                )
-            except (OSError, ValueError, subprocess.SubprocessError) as error:
-                raise StartError(_why(command, error)) from error
-        exited = self._reaper.watch(child.pid)
-        child.returncode = 0  # the reaper waits for it: Popen shall not
-        return Process(child.pid, started_s, exited, f"{POD_DIR}={mark}\0".encode(), self._reaper)
+                await self._listen(ours)
+            finally:
+                self._lost()
+                # It ends when it has killed all that is left: that shall be before we end.
+                await asyncio.shield(asyncio.to_thread(process.wait))
+            log.error("the shim, process %d, was killed, and all containers with it; starting another", process.pid)
 
-    def _before_exec(self, enter: Callable[[], None] | None) -> Callable[[], None]:
-        tie = self._tie
-        if enter is None:
-            return tie
+    async def _listen(self, ours: socket.socket) -> None:
+        reader, self._writer = await asyncio.open_connection(sock=ours)
+        try:
+            while line := await reader.readline():
+                self._hear(orjson.loads(line))
+        except ConnectionError:
+            return
+        finally:
+            self._writer.close()
 
-        def both() -> None:
-            tie()
-            enter()
+    def _hear(self, said: dict[str, Any]) -> None:
+        if "started" not in said:
+            self._running.pop(said["exited"]).set_result(said["status"])
+            return
+        if "pid" in said:  # it may have ended before whoever started it goes on
+            exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+            self._running[said["pid"]] = exited
+            told = Started(said["pid"], exited)
+        else:
+            told = Started(what=said["what"], errno=said["errno"])
+        answer = self._starts.get(said["started"])
+        if answer is not None and not answer.done():
+            answer.set_result(told)
 
-        return both
-
-    async def end_strangers(self) -> None:
-        """Kill whatever was left to us, whoever started it: for the very end."""
-        for _ in range(SWEEPS):
-            left = self._reaper.strangers()
-            if not left:
-                return
-            for pid in left:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            await asyncio.sleep(SWEEP_S)
-
-
-def _has(pid: int, mark: bytes) -> bool:
-    try:
-        return mark in Path(f"/proc/{pid}/environ").read_bytes()
-    except OSError:
-        return False
+    def _lost(self) -> None:
+        """The shim is gone: so is all that it started."""
+        self._writer = None
+        for exited in self._running.values():
+            exited.set_result(-signal.SIGKILL)
+        self._running.clear()
+        for answer in self._starts.values():
+            if not answer.done():
+                answer.set_result(Started(what="start", errno=errno.ECONNRESET))
 
 
-def _why(command: Command, error: Exception) -> str:
+def _why(command: Command, what: str, number: int) -> str:
     program = command.argv[0] if command.argv else ""
-    if isinstance(error, FileNotFoundError) and not command.cwd.is_dir():
-        return f'chdir to cwd ("{command.cwd}") failed: no such file or directory'
-    if isinstance(error, FileNotFoundError):
-        where = "no such file or directory" if "/" in program else "executable file not found in $PATH"
-        return f'exec: "{program}": {where}'
-    if isinstance(error, PermissionError):
-        return f'exec: "{program}": permission denied'
-    return f'exec: "{program}": {error}'
+    text = os.strerror(number).lower()
+    match what:
+        case "chdir":
+            return f'chdir to cwd ("{command.cwd}") failed: {text}'
+        case "exec" if number == errno.ENOENT and "/" not in program:
+            return f'exec: "{program}": executable file not found in $PATH'
+        case "exec":
+            return f'exec: "{program}": {text}'
+        case _:
+            return f'cannot start "{program}": {what}: {text}'

@@ -26,7 +26,7 @@ from torpor.local.kubelet.deployments import (
     status,
 )
 from torpor.local.kubelet.life import Life
-from torpor.local.kubelet.lives import Lives, owner_of, scheduled
+from torpor.local.kubelet.lives import Lives, owner_of
 from torpor.local.kubelet.machine import NODE, Host
 from torpor.local.kubelet.timestamps import seconds, timestamp
 from torpor.spec import names
@@ -108,18 +108,13 @@ class Replicas:
         ]
 
     async def _create(self, deployment: Object, template_hash: str) -> None:
-        port = self._lives.take_port()
         try:
-            pod = await self._host.cluster.create(POD, pod_of(deployment, template_hash, port))
+            await self._lives.create(lambda port: pod_of(deployment, template_hash, port))
+        except errors.ForbiddenError as error:  # its namespace is ending, and so is the Deployment
+            log.info("no pod for %s: %s", deployment["metadata"]["name"], error)
         except errors.TorporError as error:
-            self._lives.give_back_port(port)
-            if isinstance(error, errors.ForbiddenError):  # its namespace is ending, and so is the Deployment
-                log.info("no pod for %s: %s", deployment["metadata"]["name"], error)
-                return
             self._host.recorder.emit(deployment, "Warning", "FailedCreate", f"Error creating: {error}")
             raise
-        self._lives.admit(pod, port)
-        self._host.recorder.emit(pod, "Normal", "Scheduled", scheduled(pod))
 
     def _tell(self, deployment: Object, template_hash: str, before: int, created: int, deleted: int) -> None:
         replica_set = f"{deployment['metadata']['name']}-{template_hash}"

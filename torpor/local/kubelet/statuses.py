@@ -12,6 +12,9 @@ from torpor.spec.kinds import POD, Object
 
 _VANISHING = ("reason", "message", "initContainerStatuses")
 
+FIRST_S = 0.05
+"""How long a pod may be without a status."""
+
 
 class Statuses:
     """One write at a time per pod; what changes meanwhile is in the next one."""
@@ -26,6 +29,11 @@ class Statuses:
         """Ask for a pod's status to be written soon."""
         self._lives[life.uid] = life
         self._queue.add(life.uid)
+
+    def tell_later(self, life: Life) -> None:
+        """Ask for the first status of a pod: mostly its process runs so soon that one write says both."""
+        self._lives[life.uid] = life
+        self._queue.add_after(life.uid, FIRST_S)
 
     def forget(self, life: Life) -> None:
         self._lives.pop(life.uid, None)
