@@ -91,9 +91,8 @@ def _as_load_error(error: Exception) -> LoadError:
     """Return the error, or one that says what it was: any other is a bug, and told all the same."""
     if isinstance(error, LoadError):
         return error
-    wrapped = LoadError("open", f"{type(error).__name__}: {error}")
-    wrapped.__cause__ = error
-    return wrapped
+    log.error("a load ended in %s", type(error).__name__, exc_info=error)
+    return LoadError("open", f"{type(error).__name__}: {error}")
 
 
 def _pipeline() -> Load:
@@ -105,9 +104,7 @@ def _pipeline() -> Load:
 
 def say_why(settings: Settings, error: LoadError) -> None:
     """Log why the model was not loaded, and leave it as the termination message."""
-    # Of what went wrong in the model's own code, its author needs to see where.
-    traced = error if error.stage in {"open", "warm"} else None
-    log.error("model %s was not loaded: %s: %s", settings.source.name, error.stage, error, exc_info=traced)
+    log.error("model %s was not loaded: %s: %s", settings.source.name, error.stage, error)
     if settings.termination_log is None:
         return
     try:

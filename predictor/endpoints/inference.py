@@ -16,7 +16,6 @@ from predictor.endpoints.workers import Workers
 from predictor.model import Model
 from predictor.served import Served
 from torpor.aio.clock import Clock
-from torpor.errors import TorporError
 
 log = logging.getLogger(__name__)
 
@@ -57,13 +56,13 @@ class Inference:
             model = self._served.require(request.path_params["model"], request.path_params.get("version"))
             raw = await body.read(request, self._max_body_bytes)
             return Response(await self._workers.run(lambda: compute(model, raw), request.receive), media_type=JSON)
-        except TorporError as error:
-            return refusal(error)
         except HTTPException as error:
             return http_refusal(request, error)
         except ClientDisconnect:
             return Response(status_code=GONE)
         except Exception as error:
-            # The model's own code, or ours: whoever looks at the log needs to see where.
-            log.exception("%s %s failed", request.method, request.url.path)
-            return refusal(error)
+            refused = refusal(error)
+            if refused.status_code == 500:
+                # The model's own code, or ours: whoever looks at the log needs to see where.
+                log.exception("%s %s failed", request.method, request.url.path)
+            return refused
