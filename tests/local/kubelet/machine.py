@@ -17,6 +17,7 @@ import psutil
 from tests.kube.apiserver import ApiServer, running
 from torpor import errors
 from torpor.kube import Cluster
+from torpor.spec import names
 from torpor.spec.kinds import DEPLOYMENT, ENDPOINT_SLICE, EVENT, POD, Kind, Object
 
 START_S = 30.0
@@ -89,8 +90,8 @@ class Machine:
     async def pods(self, labels: str = "") -> list[Object]:
         return (await self.cluster.list(POD, "default", labels=labels))[0]
 
-    async def slices(self) -> list[Object]:
-        return (await self.cluster.list(ENDPOINT_SLICE, "default"))[0]
+    async def slices(self, service: str) -> list[Object]:
+        return (await self.cluster.list(ENDPOINT_SLICE, "default", labels=f"{names.SERVICE_NAME}={service}"))[0]
 
     async def scale(self, name: str, replicas: int) -> None:
         await self.cluster.patch(DEPLOYMENT, name, "default", {"spec": {"replicas": replicas}}, sub="scale")
@@ -104,21 +105,37 @@ class Machine:
         """Return what `fits()` gives as soon as that is true of it; on failure show what the kubelet said."""
         try:
             async with asyncio.timeout(timeout_s):
-                while not (found := await fits()):
+                while not (found := await fits()):  # noqa: ASYNC110  # the API says, not an event of ours
                     await asyncio.sleep(0.01)
         except TimeoutError as error:
             raise TimeoutError(f"not within {timeout_s:g} s: {what}\n{self.log.read_text()}") from error
         return found
 
-    async def one_pod(self, fits: Callable[[Object], Any], what: str, timeout_s: float = 20.0) -> Object:
-        """Wait until there is exactly one pod, and it is like that."""
+    async def one_pod(self, app: str, fits: Callable[[Object], Any], what: str, timeout_s: float = 20.0) -> Object:
+        """Wait until there is exactly one pod of an app, and it is like that."""
 
         async def look() -> Object | None:
-            pods = await self.pods()
+            pods = await self.pods(f"app={app}")
             return pods[0] if len(pods) == 1 and fits(pods[0]) else None
 
         found: Object = await self.wait(look, what, timeout_s)
         return found
+
+    async def no_pods(self, app: str, timeout_s: float = 20.0) -> None:
+        async def none() -> bool:
+            return not await self.pods(f"app={app}")
+
+        await self.wait(none, f"no pods of {app}", timeout_s)
+
+    async def told(self, name: str, reason: str, text: str = "") -> str:
+        """Wait for an event; returns its message."""
+
+        async def look() -> str | None:
+            found = [message for why, message in await self.events(name) if why == reason and text in message]
+            return found[-1] if found else None
+
+        message: str = await self.wait(look, f"event {reason} {text!r} of {name}")
+        return message
 
 
 @contextlib.asynccontextmanager
@@ -155,3 +172,42 @@ def is_ready(pod: Object) -> bool:
 
 def container_status(pod: Object, index: int = 0) -> Object:
     return ((pod.get("status") or {}).get("containerStatuses") or [{}] * (index + 1))[index]
+
+
+def pid_of(pod: Object, index: int = 0) -> int:
+    return int(container_status(pod, index)["containerID"].removeprefix("process://"))
+
+
+def deployment(name: str, code: str, replicas: int = 1, **container: Any) -> Object:
+    """A Deployment whose one container runs Python code."""
+    made = {"name": "main", "image": "example.com/none", "command": ["python3", "-u", "-c", code], **container}
+    return deployment_of(name, {"containers": [made]}, replicas)
+
+
+def deployment_of(name: str, spec: Object, replicas: int = 1) -> Object:
+    labels = {"app": name}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": spec},
+        },
+    }
+
+
+def pod(name: str, spec: Object) -> Object:
+    metadata = {"name": name, "namespace": "default", "labels": {"app": name}}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+def service(name: str) -> Object:
+    ports = [{"name": "http", "port": 80, "targetPort": 8080}]
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name, "namespace": "default", "labels": {"side": "left"}},
+        "spec": {"selector": {"app": name}, "ports": ports},
+    }
