@@ -36,4 +36,4 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
 @pytest.fixture(scope="session")
 def examples() -> Path:
     """The folder of what the documentation tells people to apply."""
-    return Path(__file__).parents[2] / "manifests" / "examples"
+    return Path(__file__).parents[1] / "manifests" / "examples"
