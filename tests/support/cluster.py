@@ -23,6 +23,7 @@ class FakeCluster:
 
     def __init__(self) -> None:
         self._versions = itertools.count(1)
+        self._written = 0
         self._objects: dict[Kind, dict[tuple[str, str], Object]] = defaultdict(dict)
         self._watches: dict[Kind, list[asyncio.Queue[tuple[str, Object]]]] = defaultdict(list)
         self.patches: list[tuple[str, str, Any]] = []
@@ -33,6 +34,11 @@ class FakeCluster:
         """Called while a patch is on its way; may raise what the API answers."""
         self.held: asyncio.Event | None = None
         """While set to an event, a patch waits for it after it was applied: the answer is on its way."""
+
+    @property
+    def written(self) -> int:
+        """How many changes there were so far."""
+        return self._written
 
     # --- for tests ---------------------------------------------------------------------------------------------
 
@@ -150,6 +156,7 @@ class FakeCluster:
             raise errors.NotFoundError(f'{kind.plural} "{name}" not found') from None
 
     def _tell(self, kind: Kind, type_: str, obj: Object) -> None:
+        self._written += 1
         for queue in self._watches[kind]:
             queue.put_nowait((type_, copy.deepcopy(obj)))
 
