@@ -19,7 +19,7 @@ from torpor.aio.clock import Clock
 
 log = logging.getLogger(__name__)
 
-Compute = Callable[[Model, bytes], bytes]
+Compute = Callable[[Model, bytearray], bytes]
 """From a request's body to an answer's; blocks, and runs in a thread."""
 
 GONE = 499

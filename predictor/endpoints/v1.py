@@ -39,6 +39,6 @@ class V1:
         return await self._inference.answer(request, "v1", _predict)
 
 
-def _predict(model: Model, body: bytes) -> bytes:
+def _predict(model: Model, body: bytearray) -> bytes:
     request = v1.decode(body)
     return v1.encode(model.predict(request.instances))

@@ -89,7 +89,7 @@ def _described(spec: TensorSpec) -> dict[str, object]:
     return {"name": spec.name, "datatype": spec.datatype, "shape": spec.shape}
 
 
-def _infer(name: str, model: Model, body: bytes) -> bytes:
+def _infer(name: str, model: Model, body: bytearray) -> bytes:
     # numpy, which this needs, costs 60 ms: health is there before.
     from torpor.protocol import v2  # noqa: PLC0415
 

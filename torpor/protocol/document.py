@@ -26,12 +26,12 @@ def brief(value: object) -> Brief:
     return Brief(_REPR.repr(value))
 
 
-def read_object(body: bytes) -> Mapping[str, Any]:
+def read_object(body: bytes | bytearray) -> Mapping[str, Any]:
     """Return the JSON object in `body`; raises InvalidInputError."""
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise InvalidInputError("body", brief(body[:120]), f"JSON is needed: {error}") from error
+        raise InvalidInputError("body", brief(bytes(body[:120])), f"JSON is needed: {error}") from error
     if not isinstance(document, dict):
         raise InvalidInputError("body", brief(document), "use a JSON object")
     return document

@@ -28,7 +28,7 @@ class PredictRequest:
     """Hints; a model that knows none of them leaves them unread."""
 
 
-def decode(body: bytes) -> PredictRequest:
+def decode(body: bytes | bytearray) -> PredictRequest:
     """Read a request; raises InvalidInputError."""
     document = read_object(body)
     instances = document.get("instances")

@@ -34,7 +34,7 @@ class InferRequest:
     """Comes back with the answer."""
 
 
-def decode(body: bytes) -> InferRequest:
+def decode(body: bytes | bytearray) -> InferRequest:
     """Read a request; raises InvalidInputError, and UnsupportedError for extensions that are not offered."""
     document = read_object(body)
     _refuse_extensions("", document)
