@@ -167,7 +167,7 @@ class Throttler:
         self.counters.retries += 1
         self._free(pod)
         self._eject(pod)
-        self._queue[waiter] = waiter.arrived_s + self.terms.activation_timeout_s
+        self._queue[waiter] = waiter.arrived_s + self._terms.activation_timeout_s
         self._queue.move_to_end(waiter, last=False)
         if self._closed:
             self._refuse(waiter, self._gone(), now_s)
@@ -189,7 +189,7 @@ class Throttler:
             raise QueueFullError(
                 f"the queue of {self._name} is full: {len(self._queue)} requests wait already; try again later"
             )
-        self._queue[waiter] = now_s + self.terms.activation_timeout_s
+        self._queue[waiter] = now_s + self._terms.activation_timeout_s
         if not self._open:
             self._hooks.on_demand(self.key)
 
@@ -212,7 +212,7 @@ class Throttler:
         pod.in_flight -= 1
         self.in_flight -= 1
         # A pod in its ramp that finishes one request may have two.
-        if pod.limit < UNLIMITED and not self.terms.limits.concurrency:
+        if pod.limit < UNLIMITED and not self._terms.limits.concurrency:
             pod.limit += 1
 
     def _refuse(self, waiter: Waiter, error: TorporError, now_s: float) -> None:
@@ -222,7 +222,7 @@ class Throttler:
 
     def _late(self) -> DeadlineError:
         return DeadlineError(
-            f"no pod of {self._name} had room within {self.terms.activation_timeout_s:g} s; "
+            f"no pod of {self._name} had room within {self._terms.activation_timeout_s:g} s; "
             "annotation torpor.dev/activation-timeout-seconds sets how long requests wait"
         )
 
@@ -243,7 +243,7 @@ class Throttler:
         if self._queue:
             for at in fresh:
                 self._hooks.on_wake(self.key, self._pods[at])
-        if fresh and not self.terms.limits.concurrency:
+        if fresh and not self._terms.limits.concurrency:
             self._start_timer("ramp", RAMP_S, self._ramp)
         self._reopen(now_s)
         if self._failure is not None:
@@ -312,7 +312,7 @@ class Throttler:
         self._assign(self._clock.monotonic())
 
     def _first_limit(self) -> int:
-        return self.terms.limits.concurrency or RAMP_START
+        return self._terms.limits.concurrency or RAMP_START
 
     def _reopen(self, now_s: float) -> None:
         self._open = [pod for pod in self._pods.values() if not pod.held and not pod.ejected]

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
+import re
 import signal
+import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -16,32 +20,50 @@ import pytest
 
 from activator.app import serve
 from activator.settings import Leaving, Settings
-from tests.kube.apiserver import ApiServer, running
+from tests.kube.apiserver import ApiServer
 from tests.support.ports import free_ports
 from tests.support.until import until
 from torpor.cli.timeline import parse_cold_start
 from torpor.kube import Cluster
 from torpor.spec import names
-from torpor.spec.kinds import CONFIGURATION, DEPLOYMENT, ENDPOINT_SLICE, POD, REVISION, ROUTE, Kind, Object
+from torpor.spec.kinds import (
+    CONFIGURATION,
+    DEPLOYMENT,
+    ENDPOINT_SLICE,
+    NAMESPACE,
+    POD,
+    REVISION,
+    ROUTE,
+    Kind,
+    Object,
+)
 
-NAMESPACE = "default"
 NAME = "app-00001"
 LABELS = {names.REVISION: NAME}
 CONTAINER: Object = {"name": "user-container", "image": "none"}
 PROGRESS = {"state": "ready", "started_at": 100.0, "listening_at": 100.25, "ready_at": 101.0}
 
 
-def obj(kind: Kind, name: str, labels: dict[str, str] | None = None, **rest: object) -> Object:
-    metadata: Object = {"namespace": NAMESPACE, "name": name, "labels": labels or {}}
-    return {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata, **rest}
+_NUMBERS = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """One API server for all of these tests: starting it takes longer than any of them."""
+    server = ApiServer(tmp_path_factory.mktemp("api"))
+    with asyncio.Runner() as runner:
+        runner.run(server.start())
+        yield server
+        runner.run(server.kill())
 
 
 class World:
-    """A cluster with one service at zero, and the activator before it."""
+    """A namespace with one service at zero, and the activator before it."""
 
     def __init__(self, server: ApiServer, cluster: Cluster) -> None:
         self.server = server
         self.cluster = cluster
+        self.namespace = f"world-{next(_NUMBERS)}"
         self.stop = asyncio.Event()
         self.http_port, self.admin_port = free_ports(2)
         self.serving: asyncio.Task[None] | None = None
@@ -60,6 +82,7 @@ class World:
 
     async def deploy(self, *, routed: bool) -> None:
         """Make what the controller makes; `routed`: the revision was ready once, so the Route says where it leads."""
+        await self.cluster.create(NAMESPACE, {"metadata": {"name": self.namespace}})
         await self.create(CONFIGURATION, "app", spec={"template": {"spec": {"containers": [CONTAINER]}}})
         await self.create(REVISION, NAME, LABELS, spec={"containerConcurrency": 1, "containers": [CONTAINER]})
         template = {"metadata": {"labels": LABELS}, "spec": {"containers": [CONTAINER]}}
@@ -76,24 +99,25 @@ class World:
             await self.say(CONFIGURATION, "app", {"latestCreatedRevisionName": NAME})
 
     async def create(self, kind: Kind, name: str, labels: dict[str, str] | None = None, **rest: object) -> None:
-        await self.cluster.create(kind, obj(kind, name, labels, **rest))
+        metadata: Object = {"namespace": self.namespace, "name": name, "labels": labels or {}}
+        metadata["annotations"] = {names.PROGRESS_PATH: "/progress"} if kind is POD else {}
+        body = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata, **rest}
+        await self.cluster.create(kind, body)
 
     async def say(self, kind: Kind, name: str, status: Object) -> None:
-        await self.cluster.patch(kind, name, NAMESPACE, {"status": status}, sub="status")
+        await self.cluster.patch(kind, name, self.namespace, {"status": status}, sub="status")
 
     async def start_pod(self, name: str) -> None:
         """Make a pod that is not ready yet."""
-        pod = obj(POD, name, LABELS, spec={"containers": [CONTAINER]})
-        pod["metadata"]["annotations"] = {names.PROGRESS_PATH: "/progress"}
-        await self.cluster.create(POD, pod)
+        await self.create(POD, name, LABELS, spec={"containers": [CONTAINER]})
 
     async def show_pod(self, name: str, port: int) -> None:
         """Say that a pod is ready, as the kubelet does."""
-        pod = await self.cluster.get(POD, name, NAMESPACE)
+        pod = await self.cluster.get(POD, name, self.namespace)
         endpoint = {
             "addresses": ["127.0.0.1"],
             "conditions": {"ready": True, "serving": True, "terminating": False},
-            "targetRef": {"kind": "Pod", "namespace": NAMESPACE, "name": name, "uid": pod["metadata"]["uid"]},
+            "targetRef": {"kind": "Pod", "namespace": self.namespace, "name": name, "uid": pod["metadata"]["uid"]},
         }
         await self.create(
             ENDPOINT_SLICE,
@@ -105,7 +129,7 @@ class World:
         )
 
     async def replicas(self) -> int:
-        deployment = await self.cluster.get(DEPLOYMENT, f"{NAME}-deployment", NAMESPACE)
+        deployment = await self.cluster.get(DEPLOYMENT, f"{NAME}-deployment", self.namespace)
         return int(deployment["spec"]["replicas"])
 
     async def until_replicas(self, wanted: int) -> None:
@@ -115,7 +139,7 @@ class World:
 
     def client(self) -> httpx.AsyncClient:
         url = f"http://127.0.0.1:{self.http_port}"
-        return httpx.AsyncClient(base_url=url, headers={"Host": "app.default.example.test"}, timeout=30)
+        return httpx.AsyncClient(base_url=url, headers={"Host": f"app.{self.namespace}.example.test"}, timeout=30)
 
     async def metrics(self) -> str:
         token = (self.server.data_dir / "token").read_text().strip()
@@ -124,13 +148,13 @@ class World:
             return (await http.get(url, headers={"Authorization": f"Bearer {token}"})).text
 
     def queued(self, text: str) -> bool:
-        return f'torpor_activator_requests_queued{{namespace="{NAMESPACE}",revision="{NAME}"}} 1.0' in text
+        return f'torpor_activator_requests_queued{{namespace="{self.namespace}",revision="{NAME}"}} 1.0' in text
 
 
 @contextlib.asynccontextmanager
-async def world(folder: Path, *, routed: bool = True, grace_s: float = 30.0) -> AsyncIterator[World]:
+async def world(server: ApiServer, *, routed: bool = True, grace_s: float = 30.0) -> AsyncIterator[World]:
     """Run a whole activator within this process, from ready to drained."""
-    async with running(folder) as (server, cluster):
+    async with await server.connect() as cluster:
         made = World(server, cluster)
         await made.deploy(routed=routed)
         reader, writer = os.pipe()
@@ -179,9 +203,9 @@ async def tiny_pod() -> AsyncIterator[TinyPod]:
         yield pod
 
 
-async def test_a_request_wakes_its_service_and_is_answered_when_the_pod_is_ready(tmp_path: Path) -> None:
+async def test_a_request_wakes_its_service_and_is_answered_when_the_pod_is_ready(api: ApiServer) -> None:
     """The first poke scales from zero; the answer says how the start was spent; later ones are warm."""
-    async with world(tmp_path) as made, made.client() as http, tiny_pod() as pod:
+    async with world(api) as made, made.client() as http, tiny_pod() as pod:
         await made.start_pod("p-1")
         first = asyncio.ensure_future(http.get("/v1/models"))
         await made.until_replicas(1)
@@ -193,20 +217,22 @@ async def test_a_request_wakes_its_service_and_is_answered_when_the_pod_is_ready
         parts = parse_cold_start(answer.headers["Torpor-Cold-Start"])
         assert set(parts) == {"queue", "start", "load", "first-byte"}
         assert (parts["start"], parts["load"]) == (0.25, 0.75)
-        by_path = await http.get(f"/serving/{NAMESPACE}/app/x?y", headers={"Host": "localhost"})
+        by_path = await http.get(f"/serving/{made.namespace}/app/x?y", headers={"Host": "localhost"})
         assert (by_path.status_code, by_path.text) == (200, "/x?y")
         assert "Torpor-Cold-Start" not in by_path.headers
         text = await made.metrics()
-        requests = f'torpor_activator_requests_total{{code_class="2xx",namespace="{NAMESPACE}",revision="{NAME}"}} 2.0'
+        requests = (
+            f'torpor_activator_requests_total{{code_class="2xx",namespace="{made.namespace}",revision="{NAME}"}} 2.0'
+        )
         assert requests in text
         assert 'torpor_activator_cold_start_seconds_count{stage="load"}' in text
 
 
 async def test_an_early_request_waits_for_a_revision_that_was_never_ready_and_hears_why_it_fails(
-    tmp_path: Path,
+    api: ApiServer,
 ) -> None:
     """Long before the Route leads anywhere. What comes while the failure is known is answered at once."""
-    async with world(tmp_path, routed=False) as made, made.client() as http, tiny_pod() as pod:
+    async with world(api, routed=False) as made, made.client() as http, tiny_pod() as pod:
         first = asyncio.ensure_future(http.get("/"))
         await made.until_replicas(1)
         await made.start_pod("p-1")
@@ -219,7 +245,7 @@ async def test_an_early_request_waits_for_a_revision_that_was_never_ready_and_he
             assert (answer.status_code, answer.json()["reason"]) == (503, "ModelLoadFailed")
             assert "fetch: no such bucket" in answer.json()["error"]
             assert "Retry-After" in answer.headers
-        await made.cluster.delete(POD, "p-1", NAMESPACE, grace_s=0)
+        await made.cluster.delete(POD, "p-1", made.namespace, grace_s=0)
         again = asyncio.ensure_future(_until_not(http, 503))
         await made.start_pod("p-2")
         await made.show_pod("p-2", pod.port)
@@ -234,9 +260,9 @@ async def _until_not(http: httpx.AsyncClient, status: int) -> httpx.Response:
     return answer
 
 
-async def test_a_route_that_is_changed_leads_elsewhere(tmp_path: Path) -> None:
+async def test_a_route_that_is_changed_leads_elsewhere(api: ApiServer) -> None:
     """A request for a revision whose object comes after the Route that names it waits for both."""
-    async with world(tmp_path) as made, made.client() as http, tiny_pod() as pod:
+    async with world(api) as made, made.client() as http, tiny_pod() as pod:
         await made.say(ROUTE, "app", {"traffic": [{"revisionName": "app-00002", "percent": 100}]})
         text = "waits at the new one"
         waiting: asyncio.Future[httpx.Response] | None = None
@@ -257,9 +283,9 @@ async def test_a_route_that_is_changed_leads_elsewhere(tmp_path: Path) -> None:
         assert (await waiting).status_code == 200
 
 
-async def test_what_is_in_flight_is_finished_and_nothing_new_is_taken(tmp_path: Path) -> None:
+async def test_what_is_in_flight_is_finished_and_nothing_new_is_taken(api: ApiServer) -> None:
     """After the signal; then the port is closed."""
-    async with world(tmp_path) as made, made.client() as http, tiny_pod() as pod:
+    async with world(api) as made, made.client() as http, tiny_pod() as pod:
         await made.start_pod("p-1")
         await made.show_pod("p-1", pod.port)
         pod.hold.clear()
@@ -277,15 +303,13 @@ async def test_what_is_in_flight_is_finished_and_nothing_new_is_taken(tmp_path: 
 
 
 def _refuses(port: int) -> bool:
-    import socket
-
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
-async def test_who_still_waits_when_the_grace_is_over_is_cut(tmp_path: Path) -> None:
+async def test_who_still_waits_when_the_grace_is_over_is_cut(api: ApiServer) -> None:
     """The end comes all the same."""
-    async with world(tmp_path, grace_s=0.3) as made, made.client() as http:
+    async with world(api, grace_s=0.3) as made, made.client() as http:
         waiting = asyncio.ensure_future(http.get("/"))
         await made.until_replicas(1)
         made.stop.set()
@@ -295,42 +319,44 @@ async def test_who_still_waits_when_the_grace_is_over_is_cut(tmp_path: Path) -> 
             await waiting
 
 
-async def test_a_stop_before_the_api_answers_is_a_stop(tmp_path: Path) -> None:
+async def test_a_stop_before_the_api_answers_is_a_stop(api: ApiServer, tmp_path: Path) -> None:
     """It does not serve before it knows what there is, and does not hang when it is told to go."""
-    async with running(tmp_path) as (server, cluster):
-        made = World(server, cluster)
-        await server.kill()
-        serving = asyncio.create_task(serve(made.settings(), made.stop))
+    async with await api.connect() as cluster:
+        made = World(api, cluster)
+        [nobody] = free_ports(1)
+        config = (api.data_dir / "kubeconfig").read_text()
+        (tmp_path / "kubeconfig").write_text(re.sub(r"(127\.0\.0\.1):\d+", rf"\1:{nobody}", config))
+        settings = replace(made.settings(), kubeconfig=tmp_path / "kubeconfig")
+        serving = asyncio.create_task(serve(settings, made.stop))
         await until(lambda: not _refuses(made.admin_port), 20)
         assert _refuses(made.http_port)
         made.stop.set()
         await asyncio.wait_for(serving, 20)
 
 
-async def test_as_a_process_it_says_ready_drains_on_sigterm_and_ends_with_0(tmp_path: Path) -> None:
+async def test_as_a_process_it_says_ready_drains_on_sigterm_and_ends_with_0(api: ApiServer) -> None:
     """And with 1 and one line where a setting is wrong."""
-    async with running(tmp_path) as (server, _):
-        [http_port] = free_ports(1)
-        reader, writer = os.pipe()
-        command = (sys.executable, "-m", "activator", "--kubeconfig", str(server.data_dir / "kubeconfig"))
-        command += ("--token-file", str(server.data_dir / "token"), "--admin-port", "0")
-        process = await asyncio.create_subprocess_exec(
-            *command, "--http-port", str(http_port), "--ready-fd", str(writer), pass_fds=(writer,), stderr=-1
-        )
-        os.close(writer)
-        try:
-            assert await asyncio.wait_for(asyncio.to_thread(os.read, reader, 1), 20) == b"1"
-            taken = await asyncio.create_subprocess_exec(*command, "--http-port", str(http_port), stderr=-1)
-            _, said = await asyncio.wait_for(taken.communicate(), 20)
-            assert taken.returncode == 1
-            [line] = [line for line in said.decode().splitlines() if not line.startswith("{")]
-            assert line.startswith(f"torpor activator: http-port: {http_port} is not allowed; a free port on 127.0.0.1")
-            process.send_signal(signal.SIGTERM)
-            _, said = await asyncio.wait_for(process.communicate(), 20)
-            assert process.returncode == 0, said.decode()
-            assert "Traceback" not in said.decode()
-        finally:
-            os.close(reader)
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+    [http_port] = free_ports(1)
+    reader, writer = os.pipe()
+    command = (sys.executable, "-m", "activator", "--kubeconfig", str(api.data_dir / "kubeconfig"))
+    command += ("--token-file", str(api.data_dir / "token"), "--admin-port", "0", "--http-port", str(http_port))
+    process = await asyncio.create_subprocess_exec(
+        *command, "--ready-fd", str(writer), pass_fds=(writer,), stderr=asyncio.subprocess.PIPE
+    )
+    os.close(writer)
+    try:
+        assert await asyncio.wait_for(asyncio.to_thread(os.read, reader, 1), 20) == b"1"
+        taken = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+        _, said = await asyncio.wait_for(taken.communicate(), 20)
+        assert taken.returncode == 1
+        [line] = [line for line in said.decode().splitlines() if not line.startswith("{")]
+        assert line.startswith(f"torpor activator: http-port: {http_port} is not allowed; a free port on 127.0.0.1")
+        process.send_signal(signal.SIGTERM)
+        _, said = await asyncio.wait_for(process.communicate(), 20)
+        assert process.returncode == 0, said.decode()
+        assert "Traceback" not in said.decode()
+    finally:
+        os.close(reader)
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
