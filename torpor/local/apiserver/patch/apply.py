@@ -15,7 +15,7 @@ from torpor.local.apiserver.patch.fields import (
     shown,
 )
 from torpor.local.apiserver.patch.managers import Entry, Manager, ownable
-from torpor.local.apiserver.patch.order import interleave
+from torpor.local.apiserver.patch.order import joined
 from torpor.local.apiserver.schema.node import ANYTHING, Node
 from torpor.local.apiserver.status import ApiError, Cause
 from torpor.spec.kinds import Object
@@ -82,8 +82,7 @@ def merge(schema: Node, live: Any, config: Any) -> Any:
         wanted = {item_element(schema, item): item for item in config}
         items = schema.items or ANYTHING
         both = {key: merge(items, before[key], item) if key in before else item for key, item in wanted.items()}
-        others = [key for key in before if key not in wanted]
-        return [both[key] if key in both else before[key] for key in interleave(list(wanted), others, list(before))]
+        return [both[key] if key in both else before[key] for key in joined(list(before), list(wanted))]
     return config
 
 

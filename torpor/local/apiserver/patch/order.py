@@ -21,3 +21,25 @@ def interleave(wanted: Sequence[K], others: Sequence[K], before: Sequence[K]) ->
             merged.append(rest.pop(0))
         merged.append(key)
     return merged + rest
+
+
+def joined(live: Sequence[K], wanted: Sequence[K]) -> list[K]:
+    """Return the keys of both as server-side apply orders them.
+
+    What is `wanted` is in its order, everything else of `live` comes as early as its own order allows.
+    """
+    asked, there = set(wanted), set(live)
+    order = [key for key in wanted if key in there]  # what both have, as it is wanted
+    merged: list[K] = []
+    left, right = list(live), list(wanted)
+    while left or right:
+        if left and left[0] not in asked:
+            merged.append(left.pop(0))
+        elif left and (not order or left[0] != order[0]):
+            left.pop(0)  # its turn comes, or has been, where it is wanted
+        else:
+            key = right.pop(0)
+            merged.append(key)
+            if order and key == order[0]:
+                order.pop(0)
+    return merged

@@ -154,9 +154,9 @@ class Registry:
         """Write what `change` makes of an object."""
         stored = self.get(resource, namespace, name)
         old = stored.object()
-        wanted = change(stored.object())
+        wanted = _addressed(resource, namespace, name, change(stored.object()))
         _check_version(resource, old, wanted)
-        wanted = checked(resource, _addressed(resource, namespace, name, wanted), options)
+        wanted = checked(resource, wanted, options)
         new = carry(resource, old, wanted, sub)
         entries = _entries(old, wanted)
         manager = Manager(options.manager, "Update", sub)
@@ -169,7 +169,7 @@ class Registry:
         config = _addressed(resource, namespace, name, config)
         if config["metadata"].get("managedFields"):
             raise bad_request("metadata.managedFields must be nil")
-        config = checked(resource, config, options)
+        config = checked(resource, config, options, whole=False)
         own = {"status"} if sub == "status" else set(config) - ({"status"} if resource.status else set())
         config = {key: value for key, value in config.items() if key in own | {"apiVersion", "kind", "metadata"}}
         manager, now = Manager(options.manager, "Apply", sub), self._now()
@@ -179,14 +179,15 @@ class Registry:
                 raise not_found(resource.kind, name)
             bare: Object = {"apiVersion": config["apiVersion"], "kind": config["kind"], "metadata": {}}
             applied = apply(resource.node, bare, config, (), manager, now, force=True)
-            return self._born(resource, applied.obj, applied.entries, None, options)
+            obj = checked(resource, applied.obj, options)
+            return self._born(resource, obj, applied.entries, None, options)
         old = stored.object()
         _check_version(resource, old, config)
         live = {**old, "metadata": without(old["metadata"], "managedFields")}
         mine = ("f:status",) if sub == "status" else ()
         entries = read_entries(old["metadata"].get("managedFields")) or ()
         applied = apply(resource.node, live, config, entries, manager, now, force=options.force, mine=mine)
-        new = carry(resource, old, applied.obj, sub)
+        new = carry(resource, old, checked(resource, applied.obj, options), sub)
         return self._replace(resource, stored, old, new, applied.entries, None, options)
 
     def set_replicas(self, resource: Resource, stored: Stored, replicas: int, options: WriteOptions) -> Object:
@@ -268,6 +269,10 @@ def _suffix() -> str:
     return "".join(secrets.choice(_LETTERS) for _ in range(5))
 
 
+_LEFT_OUT = frozenset({"annotations", "finalizers", "labels", "ownerReferences"})
+"""Of metadata: empty is the same as not there, and that is how it is written."""
+
+
 def _addressed(resource: Resource, namespace: str, name: str, obj: Any) -> Object:
     """Return a copy whose kind, namespace and name are those of the request; raises a 400 where they contradict it."""
     kind = resource.kind
@@ -285,7 +290,8 @@ def _addressed(resource: Resource, namespace: str, name: str, obj: Any) -> Objec
         raise bad_request(f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})")
     if kind.namespaced and (metadata.get("namespace") or namespace) != namespace:
         raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
-    copied = {**metadata, **({"name": name} if name else {})}
+    copied = {key: value for key, value in metadata.items() if key not in _LEFT_OUT or value not in ({}, [])}
+    copied |= {"name": name} if name else {}
     copied.pop("namespace", None)
     if kind.namespaced:
         copied["namespace"] = namespace
@@ -295,7 +301,7 @@ def _addressed(resource: Resource, namespace: str, name: str, obj: Any) -> Objec
 def _check_version(resource: Resource, old: Object, wanted: Object) -> None:
     """Compare the version and uid that a client saw, if it says so, with what is there."""
     before = old["metadata"]
-    metadata = wanted.get("metadata") or {}
+    metadata = wanted["metadata"]
     version, uid = metadata.get("resourceVersion"), metadata.get("uid")
     if uid and uid != before["uid"]:
         text = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {before['uid']}"

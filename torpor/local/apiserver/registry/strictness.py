@@ -11,14 +11,17 @@ from torpor.spec.kinds import Object
 _GO = {"string": "string", "integer": "int64", "number": "float64", "boolean": "bool"}
 
 
-def checked(resource: Resource, obj: Object, options: WriteOptions) -> Object:
-    """Return the object by its schema: without unknown fields, or refused for them if the client is strict."""
+def checked(resource: Resource, obj: Object, options: WriteOptions, *, whole: bool = True) -> Object:
+    """Return the object by its schema: without unknown fields, or refused for them if the client is strict.
+
+    One that is not `whole` is a part of what it shall become: fields that are required may be elsewhere.
+    """
     conformed, findings = conform(resource.node, obj)
     if findings.mistakes:
         raise _mistaken(resource, obj, findings)
     if findings.unknown:
         _unknown(resource, findings.unknown, options)
-    if findings.missing:
+    if findings.missing and whole:
         # Where Kubernetes' own validation has a word of its own about it, it comes later and is as clear.
         raise invalid(resource.kind, _name(obj), [missing(path) for path in findings.missing])
     return conformed
