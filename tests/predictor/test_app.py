@@ -80,6 +80,7 @@ async def test_from_nothing_to_an_answer(tmp_path: Path, model: Path) -> None:
     assert not (tmp_path / "termination-message").exists()
 
 
+@pytest.mark.e2e  # importing the SDK alone takes five seconds
 async def test_the_kserve_sdk_by_v1_and_v2(tmp_path: Path, model: Path) -> None:
     """Liveness, readiness and numbers, as its users ask for them."""
     from kserve import InferenceRESTClient, InferInput, InferRequest, RESTConfig
@@ -108,7 +109,6 @@ async def test_the_kserve_sdk_by_v1_and_v2(tmp_path: Path, model: Path) -> None:
     [
         pytest.param(RAISES, "model", "open", "no licence found", id="a load that raises"),
         pytest.param(RAISES, "absent", "resolve", "absent", id="a folder that is not there"),
-        pytest.param("class Model:\n", "model", "verify", "model.py", id="a file that is no Python"),
     ],
 )
 async def test_a_load_that_fails_is_told_and_ends_the_process(
