@@ -8,6 +8,7 @@ from activator.throttle.pod import Endpoint
 from activator.throttle.throttler import Terms
 from torpor import settings
 from torpor.spec import names
+from torpor.spec.children import private_service_name
 from torpor.spec.fields import Fields
 from torpor.spec.kinds import Object
 from torpor.spec.knative import parse_limits
@@ -45,7 +46,7 @@ def ready_endpoints(slice_: Object) -> Iterator[Endpoint]:
     On a cluster with Knative a revision has two: of the public one the endpoints may be activators.
     """
     labels = slice_["metadata"].get("labels") or {}
-    if labels.get(names.SERVICE_NAME) != f"{labels.get(names.REVISION)}-private":
+    if labels.get(names.SERVICE_NAME) != private_service_name(labels.get(names.REVISION) or ""):
         return
     port = _http_port(slice_.get("ports") or ())
     if port is None:
