@@ -250,7 +250,8 @@ class Lives:
     async def clean(self, pods: Iterable[Object]) -> None:
         """After a start: pods of a Deployment have no process any more and are replaced; others are taken in again."""
         listed = list(pods)
-        await asyncio.to_thread(remove_strangers, self._host.pods_dir, listed)
+        kept = [pod for pod in listed if owner_of(pod) is None]
+        await asyncio.to_thread(remove_strangers, self._host.pods_dir, kept)
 
         async def remove(pod: Object) -> None:
             metadata = pod["metadata"]

@@ -89,6 +89,7 @@ class Launcher:
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._writer: asyncio.StreamWriter | None = None
+        self._up = asyncio.Event()
         self._starts: dict[int, asyncio.Future[Started]] = {}
         self._running: dict[int, asyncio.Future[int]] = {}
         self._count = 0
@@ -119,6 +120,7 @@ class Launcher:
             "mark": command.mark,
         }
         try:
+            await self._up.wait()
             self._send(order)
             said = await answer
         finally:
@@ -128,9 +130,8 @@ class Launcher:
         return Process(said.pid, started_s, said.exited, self._send)
 
     def _send(self, order: dict[str, Any]) -> None:
-        if self._writer is None:
-            raise StartError("the process that starts containers is gone; it is being started again")
-        self._writer.write(orjson.dumps(order) + b"\n")
+        if self._writer is not None:  # else all that could get a signal is gone
+            self._writer.write(orjson.dumps(order) + b"\n")
 
     # --- the shim ------------------------------------------------------------------------------------------------
 
@@ -151,6 +152,7 @@ class Launcher:
 
     async def _listen(self, ours: socket.socket) -> None:
         reader, self._writer = await asyncio.open_connection(sock=ours)
+        self._up.set()
         try:
             while line := await reader.readline():
                 self._hear(orjson.loads(line))
@@ -176,6 +178,7 @@ class Launcher:
     def _lost(self) -> None:
         """The shim is gone: so is all that it started."""
         self._writer = None
+        self._up.clear()
         for exited in self._running.values():
             exited.set_result(-signal.SIGKILL)
         self._running.clear()

@@ -26,6 +26,8 @@ from typing import Any
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 SWEEP_LIMIT_S = 5.0
 """How long the end of a container waits for what it left behind, where the kernel does not let that go."""
+IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""It ends with the kubelet, not before."""
 CHUNK = 1 << 20
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
@@ -163,7 +165,7 @@ def _become(order: dict[str, Any], parent: int, writer: int) -> None:
         what = "chdir"
         os.chdir(order["cwd"])
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ):  # Python's settings are not the program's
+        for number in (*IGNORED, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ):  # what is ignored stays so over exec
             signal.signal(number, signal.SIG_DFL)
         what = "exec"
         os.execvpe(order["argv"][0], order["argv"], order["env"])  # noqa: S606
@@ -224,7 +226,7 @@ def _kill(pid: int) -> None:
 def main() -> None:
     if _LIBC is not None:
         _LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):  # it ends with the kubelet, not before
+    for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)
     with socket.socket(fileno=os.dup(0)) as line:
         Shim(line).serve()
