@@ -67,6 +67,8 @@ def _commands(folder: Path) -> Path:
     found = folder / "bin"
     found.mkdir()
     for name in ("python", "torpor"):
-        (found / name).symlink_to(Path(sys.executable).parent / name)
+        # A link would not do: python finds its environment by where it was called from.
+        (found / name).write_text(f'#!/bin/sh\nexec {Path(sys.executable).parent / name} "$@"\n')
+        (found / name).chmod(0o755)
     (found / "kubectl").symlink_to(kubectl())
     return found
