@@ -18,6 +18,9 @@ log = logging.getLogger(__name__)
 
 FRESH_S = 0.05
 """A connection used so lately is not looked at before it is used again."""
+SUSPICION_S = 0.05
+"""How long a pod that broke off is left alone. The kernel closes what a dying process has open one by one, and what is
+sent into the rest in these milliseconds is lost. Longer than that takes, and hardly noticed where the pod lives on."""
 
 
 class Pool:
@@ -30,9 +33,13 @@ class Pool:
         # Insertion order is the order of use: the last is taken first, the first grow old.
         self._idle: dict[Pod, dict[Upstream, None]] = {}
         self._connecting: set[asyncio.Task[None]] = set()
+        self._suspects: dict[Pod, float] = {}
+        """Until when."""
 
     def take(self, pod: Pod, now_s: float) -> Upstream | None:
         """Return an idle connection on which nothing has happened, or None where one must be made."""
+        if self._suspects and pod in self._suspects:
+            return None
         idle = self._idle.get(pod)
         while idle:
             upstream, _ = idle.popitem()
@@ -55,6 +62,10 @@ class Pool:
         if idle is not None:
             idle.pop(upstream, None)
 
+    def suspect(self, pod: Pod) -> None:
+        """Take in that a pod ended a connection while it was asked something: it may be about to die."""
+        self._suspects[pod] = self._clock.monotonic() + SUSPICION_S
+
     def connect(self, pod: Pod, exchange: Exchange) -> None:
         """Make a connection and give it to the exchange, or tell it that the pod takes none."""
         task = asyncio.get_running_loop().create_task(self._connect(pod, exchange))
@@ -62,6 +73,12 @@ class Pool:
         task.add_done_callback(self._connecting.discard)
 
     async def _connect(self, pod: Pod, exchange: Exchange) -> None:
+        until_s = self._suspects.get(pod)
+        if until_s is not None:
+            upstream = await self._after_suspicion(pod, until_s)
+            if upstream is not None:
+                self._hand_over(upstream, exchange)
+                return
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._limits.connect_timeout_s):
@@ -75,6 +92,17 @@ class Pool:
             exchange.unreachable(pod, str(error), self._limits.refused_s)
             return
         pod.refusals = 0
+        self._hand_over(upstream, exchange)
+
+    async def _after_suspicion(self, pod: Pod, until_s: float) -> Upstream | None:
+        """Wait; return an idle connection that the pod has kept open, if there is one."""
+        now_s = self._clock.monotonic()
+        await asyncio.sleep(until_s - now_s)
+        if self._suspects.get(pod) == until_s:
+            del self._suspects[pod]
+        return self.take(pod, now_s + SUSPICION_S)
+
+    def _hand_over(self, upstream: Upstream, exchange: Exchange) -> None:
         if exchange.done:
             self.give(upstream)
         else:
@@ -83,11 +111,13 @@ class Pool:
 
     def gone(self, pod: Pod) -> None:
         """Close what is idle of a pod that gets no more requests."""
+        self._suspects.pop(pod, None)
         for upstream in self._idle.pop(pod, {}):
             upstream.transport.abort()
 
     def sweep(self, now_s: float) -> None:
         """Close what has been idle for too long."""
+        self._suspects = {pod: until_s for pod, until_s in self._suspects.items() if until_s > now_s}
         for pod, idle in list(self._idle.items()):
             while idle:
                 oldest = next(iter(idle))

@@ -165,7 +165,7 @@ class Upstream(asyncio.Protocol):
             self.exchange = None
             exchange.complete(None)
             return
-        self._pool.gone(self.pod)  # its idle connections have ended too, or will in a moment
+        self._pool.suspect(self.pod)
         what = "broke off its answer" if exchange.responded else "closed the connection without an answer"
         exchange.broken(self._error(f"{what}{'' if exc is None else f' ({exc})'}"))
 

@@ -41,7 +41,7 @@ class Line:
         self.pod = pod
         self.reader = reader
         self.writer = writer
-        self.raw = b""
+        self.raw = bytearray()
         """Everything that came."""
         self._parser = h11.Connection(h11.SERVER)
 

@@ -204,7 +204,7 @@ async def test_keep_alive(version: str, line: str, *, stays: bool) -> None:
             assert (await client.ask(raw)).status == 200
         else:
             assert await client.ends()
-        assert {line.raw.split(b"\r\n")[0] for line in pod.lines} == {b"GET / HTTP/1.1"}
+        assert {bytes(line.raw).split(b"\r\n")[0] for line in pod.lines} == {b"GET / HTTP/1.1"}
 
 
 @pytest.mark.parametrize(
