@@ -93,13 +93,13 @@ def plan(configs: Configs) -> Plan:
         return _sentence_plan(architecture, configs)
     if architecture.endswith("ForSequenceClassification"):
         return Plan(Task.CLASSIFICATION, architecture)
-    if not architecture or architecture.endswith("Model"):
-        # The mean of all tokens is what most models for embeddings were trained with.
-        return Plan(Task.EMBEDDING, architecture)
     if _LATER.search(architecture):
         raise UnsupportedError(
             f"{architecture} generates: that is served by a later release; now embeddings and labels are"
         )
+    if not architecture or architecture.endswith("Model"):
+        # The mean of all tokens is what most models for embeddings were trained with.
+        return Plan(Task.EMBEDDING, architecture)
     raise UnsupportedError(
         f"{architecture} is not served; *Model (embeddings) and *ForSequenceClassification (labels) are"
     )
