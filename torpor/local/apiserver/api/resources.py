@@ -263,7 +263,9 @@ async def _delete_options(request: Request) -> DeleteOptions:
     given = body.parse(body.media_type(request), raw) if raw else None
     if given is None:
         given = {}
-    preconditions = (given.get("preconditions") or {}) if isinstance(given, dict) else None
+    preconditions = given.get("preconditions") if isinstance(given, dict) else []
+    if preconditions is None:
+        preconditions = {}
     if not isinstance(preconditions, dict):
         raise bad_request("the body of a delete is a DeleteOptions object")
     grace = given.get("gracePeriodSeconds", number(query, "gracePeriodSeconds"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import datetime
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -122,10 +123,21 @@ class _Check:
                 base64.b64decode(value, validate=True)
             except (binascii.Error, ValueError):
                 self._found.mistakes.append(Mistake(path, value, "string", "illegal base64 data"))
-        elif schema.format == "date-time" and not _TIME.fullmatch(value):
+        elif schema.format == "date-time" and not _is_time(value):
             detail = 'a time like "2006-01-02T15:04:05Z" is needed'
             self._found.mistakes.append(Mistake(path, value, "string", detail))
 
     def _mistake(self, path: str, value: Any, wanted: str) -> Any:
         self._found.mistakes.append(Mistake(path, value, wanted))
         return value
+
+
+def _is_time(text: str) -> bool:
+    """Tell whether a text is a time as RFC 3339 writes it, on a day that there is."""
+    if not _TIME.fullmatch(text):
+        return False
+    try:
+        datetime.datetime.fromisoformat(text.upper())
+    except ValueError:
+        return False
+    return True
