@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import pytest_asyncio
 
 from tests.local.kubelet.machine import (
     Machine,
@@ -25,6 +25,7 @@ from tests.local.kubelet.machine import (
     service,
 )
 from tests.support.manifests import SERVER
+from torpor import errors
 from torpor.spec.kinds import CORE_SERVICE, DEPLOYMENT, NAMESPACE, POD, Object
 
 FAMILY = (
@@ -41,10 +42,32 @@ PORT = [{"containerPort": 8080}]
 TCP = {"tcpSocket": {"port": 8080}}
 
 
-@pytest.fixture
-async def kubelet(tmp_path: Path) -> AsyncIterator[Machine]:
-    async with machine(tmp_path) as started:
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Machine]:
+    async with machine(tmp_path_factory.mktemp("machine")) as started:
         yield started
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def kubelet(shared: Machine) -> AsyncIterator[Machine]:
+    """A kubelet that runs, without a pod; tests may leave it dead."""
+    if shared.process is None:
+        await shared.start()
+    yield shared
+    if shared.process is None:
+        await shared.start()
+    for kind in (DEPLOYMENT, POD):
+        for each in (await shared.cluster.list(kind, "default"))[0]:
+            with contextlib.suppress(errors.NotFoundError):
+                await shared.cluster.delete(kind, each["metadata"]["name"], "default", grace_s=0)
+
+    async def empty() -> bool:
+        return not await shared.pods()
+
+    await shared.wait(empty, "nothing is left for the next test")
 
 
 async def family(kubelet: Machine, found: Object) -> list[int]:
@@ -203,14 +226,16 @@ async def test_a_program_that_handles_no_signal_ends_by_sigterm(kubelet: Machine
         pytest.param(("--kubeconfig", "/no/such"), "kubeconfig", id="a-kubeconfig-that-is-not-there"),
     ],
 )
-def test_a_wrong_setting_is_one_line(tmp_path: Path, arguments: tuple[str, ...], text: str) -> None:
+async def test_a_wrong_setting_is_one_line(tmp_path: Path, arguments: tuple[str, ...], text: str) -> None:
     """Exit 1 and a line that names it."""
     command = [sys.executable, "-m", "torpor.local.kubelet", "--data-dir", str(tmp_path), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-    assert done.returncode == 1
-    assert done.stderr.startswith("torpor kubelet: ")
-    assert text in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    started = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+    _, said = await started.communicate()
+    line = said.decode()
+    assert started.returncode == 1
+    assert line.startswith("torpor kubelet: ")
+    assert text in line
+    assert len(line.splitlines()) == 1
 
 
 async def test_a_second_kubelet_on_the_same_directory_is_refused(kubelet: Machine) -> None:

@@ -30,6 +30,7 @@ from tests.local.kubelet.machine import (
 )
 from tests.support.manifests import SERVER
 from torpor.kube import Change, Informer
+from torpor.local.kubelet.limits import enforced
 from torpor.spec import names
 from torpor.spec.kinds import CONFIG_MAP, CORE_SERVICE, DEPLOYMENT, ENDPOINT_SLICE, POD, SECRET, Object
 
@@ -428,3 +429,44 @@ async def test_a_process_that_is_killed_is_started_again_at_once(kubelet: Machin
         ended: dict[str, Any] = container_status(after)["lastState"]["terminated"]
         assert (ended["exitCode"], ended["signal"], ended["reason"]) == (137, 9, "Error")
         assert after["metadata"]["annotations"][names.POD_PORT] == before["metadata"]["annotations"][names.POD_PORT]
+
+
+async def test_too_much_memory_is_oom_killed_or_the_limit_is_said_not_to_hold(kubelet: Machine) -> None:
+    """Where the machine has control groups for us, the kernel ends the container; elsewhere an event says so."""
+    code = f"import time\nwaste = bytearray(500_000_000)\n{SLEEPER}"
+    made = deployment("greedy", code, resources={"limits": {"memory": "60Mi", "cpu": "500m"}})
+    with enforced() as limits:
+        enforceable = "memory" in limits.trees
+    async with created(kubelet, made):
+        if enforceable:
+
+            def ended(pod: Object) -> Any:
+                return (container_status(pod).get("lastState") or {}).get("terminated")
+
+            found = await kubelet.one_pod("greedy", ended, "it was ended")
+            assert ended(found)["reason"] == "OOMKilled"
+            assert ended(found)["exitCode"] == 137
+        else:
+            found = await kubelet.one_pod("greedy", is_ready, "it runs")
+            await kubelet.told(found["metadata"]["name"], "LimitsNotEnforced", "memory")
+
+
+async def test_a_burst_of_pods_is_served_in_order_and_leaves_nothing(kubelet: Machine) -> None:
+    """Forty at once: each gets a port of its own, all become ready, all go."""
+    code = "import os, socket\nserver = socket.create_server(('127.0.0.1', int(os.environ['PORT'])))\n"
+    code += "while True: server.accept()[0].close()"
+    made = deployment("burst", code, 0, ports=PORT, readinessProbe=TCP)
+    made["spec"]["template"]["spec"]["containers"][0]["command"][1:1] = ["-I", "-S"]
+    async with created(kubelet, service("burst"), made):
+        await kubelet.scale("burst", 40)
+
+        async def all_ready() -> list[Object]:
+            pods = await kubelet.pods("app=burst")
+            return pods if sum(is_ready(each) for each in pods) == 40 else []
+
+        pods = await kubelet.wait(all_ready, "all are ready", 60)
+        assert len({each["metadata"]["annotations"][names.POD_PORT] for each in pods}) == 40
+        assert {container_status(each)["restartCount"] for each in pods} == {0}
+        await kubelet.scale("burst", 0)
+        await kubelet.no_pods("burst", 60)
+        assert not any(alive(pid_of(each)) for each in pods)

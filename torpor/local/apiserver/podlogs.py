@@ -111,6 +111,8 @@ async def _lines(path: Path, options: LogOptions, ended: Callable[[], bool]) -> 
             await asyncio.sleep(0)
         while options.follow:
             over = ended()  # before reading: what was written until then is read below
+            if os.fstat(file.fileno()).st_size < file.tell():
+                file.seek(0, os.SEEK_END)  # the kubelet cut it: what is left was shown before
             for part in _available(file):
                 yield stamp.mark(part, datetime.datetime.now(datetime.UTC)) if stamp else part
                 await asyncio.sleep(0)

@@ -8,13 +8,16 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Coroutine, Iterator
+from pathlib import Path
 from typing import Any
 
 from torpor.aio.clock import SystemClock
 from torpor.aio.ready import notify
 from torpor.kube import Cluster, Informer, Recorder
 from torpor.local.apiserver.files import locked
+from torpor.local.kubelet.files import shorten_all
 from torpor.local.kubelet.leftovers import bury
+from torpor.local.kubelet.limits import enforced
 from torpor.local.kubelet.lives import Lives
 from torpor.local.kubelet.machine import Host, capacity, inherited
 from torpor.local.kubelet.ports import Ports, outside_ephemeral
@@ -29,13 +32,14 @@ log = logging.getLogger(__name__)
 
 LOCK = "kubelet.lock"
 COMPONENT = "kubelet"
+LOGS_EVERY_S = 10.0
 
 
 async def serve(settings: Settings) -> None:
     """Run pods until SIGTERM or SIGINT; raises SettingError where that cannot begin."""
     clock = SystemClock()
     stopping = asyncio.Event()
-    with locked(settings.data_dir, LOCK), _signals(stopping):
+    with locked(settings.data_dir, LOCK), _signals(stopping), enforced() as limits:
         killed = await asyncio.to_thread(bury, f"{POD_DIR}={settings.data_dir / 'pods'}/")
         if killed:
             log.warning("killed %d processes that an earlier kubelet had left", killed)
@@ -43,13 +47,7 @@ async def serve(settings: Settings) -> None:
         async with await Cluster.connect(settings.kubeconfig) as cluster, launcher.working():
             recorder = Recorder(cluster, COMPONENT)
             host = Host(
-                settings.data_dir,
-                cluster,
-                recorder,
-                clock,
-                launcher,
-                capacity(),
-                inherited(os.environ),
+                settings.data_dir, cluster, recorder, clock, launcher, capacity(), inherited(os.environ), limits
             )
             services = Informer(cluster, CORE_SERVICE)
             slices = Slices(cluster, services)
@@ -65,7 +63,9 @@ async def serve(settings: Settings) -> None:
 
             await slices.remove_all()
             await lives.clean((await cluster.list(POD))[0])
-            async with _running(recorder.run(), services.run(), pods.run(), deployments.run()):
+            async with _running(
+                recorder.run(), services.run(), pods.run(), deployments.run(), _bound_logs(host.pods_dir)
+            ):
                 await asyncio.gather(*(informer.synced() for informer in (services, pods, deployments)))
                 notify(settings.ready_fd)
                 log.info("running pods below %s", host.pods_dir)
@@ -74,6 +74,16 @@ async def serve(settings: Settings) -> None:
                 await lives.close()
             await slices.close()
             await statuses.close()
+
+
+async def _bound_logs(root: Path) -> None:
+    """Keep the logs from filling the disk; returns only when cancelled."""
+    while True:
+        await asyncio.sleep(LOGS_EVERY_S)
+        try:
+            await asyncio.to_thread(shorten_all, root)
+        except OSError as error:
+            log.warning("logs could not be shortened: %s", error)
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from torpor.local.kubelet import images, probes
 from torpor.local.kubelet.endpoints import host_port
 from torpor.local.kubelet.environment import ConfigError, environment, expand, references
 from torpor.local.kubelet.files import PodFiles, variable_of
+from torpor.local.kubelet.limits import Group
 from torpor.local.kubelet.machine import Host
 from torpor.local.kubelet.podstatus import (
     CREATING,
@@ -35,6 +36,8 @@ CONFIG_RETRY = Retry(first_s=0.5, limit_s=10.0)
 """How soon a ConfigMap or Secret that was missing is looked for again."""
 START_FAILED = 128
 """The exit code of a program that could not be started, as container runtimes have it."""
+EXEC = "TORPOR_EXEC"
+"""Set for the command of a probe or hook."""
 MESSAGE = "TORPOR_TERMINATION_LOG"
 """The variable that names the file for last words; each run has its own."""
 
@@ -62,8 +65,10 @@ class Keeper:
         self._restart = restart
         self._on_change = on_change
         self._files = PodFiles(host.pods_dir, pod)
-        self._run = self._files.next_run(container.name)
+        self._run = self._first_run = self._files.next_run(container.name)
         self._process: Process | None = None
+        self._group: Group | None = None
+        self._execs = 0
         self._ending = asyncio.Event()
         self._environment: dict[str, str] = {}
         self.seen = ContainerSeen(container.name, container.image, waiting, restarts=self._run)
@@ -76,6 +81,7 @@ class Keeper:
         while not self._ending.is_set():
             command = await self._command()
             if command is None or self._ending.is_set():
+                self._leave_group()
                 return
             ended, ran_s = await self._once(command)
             self._set(replace(self.seen, state=ended, ready=False, started=False))
@@ -92,6 +98,7 @@ class Keeper:
         except StartError as error:
             now = self._now()
             self._tell("Warning", "Failed", f"Error: failed to start container {self._name!r}: {error}")
+            self._leave_group()
             return Terminated(START_FAILED, "StartError", now, now, str(error)), 0.0
         self._process = process
         ending, began = self.seen, self._host.clock.monotonic()
@@ -112,6 +119,8 @@ class Keeper:
             )
         )
         self._tell("Normal", "Started", f"Started container {self._name}")
+        if self._ending.is_set():  # told to end while it was being started
+            process.kill()
         watch = asyncio.ensure_future(self._watch(process))
         try:
             await asyncio.wait([process.exited])
@@ -126,10 +135,19 @@ class Keeper:
     def _obituary(self, status: int, process: Process, container_id: str) -> Terminated:
         code = 128 - status if status < 0 else status
         message = self._files.last_words(self._name, self._run, from_log=self._container.log_is_message and code != 0)
-        reason = "Error" if code else "Completed"
+        reason = "OOMKilled" if self._leave_group() else "Error" if code else "Completed"
         return Terminated(
             code, reason, timestamp(process.started_s), self._now(), message, max(0, -status), container_id
         )
+
+    def _leave_group(self) -> bool:
+        """Remove the control group of a run that is over; tells whether it had too much memory."""
+        group, self._group = self._group, None
+        if group is None:
+            return False
+        killed = group.oom_killed()
+        group.remove()
+        return killed
 
     async def _back_off(self, backoff: Backoff, ended: Terminated) -> None:
         if not backoff.delay_s:
@@ -211,7 +229,16 @@ class Keeper:
         self._environment = {**self._host.inherited, **variables}
         argv = tuple(expand(text, variables) for text in (*program, *self._container.args))
         log = self._files.log(self._name, self._run)
-        return Command(argv, self._environment, self._cwd(), log, self._mark())
+        return Command(argv, self._environment, self._cwd(), log, self._mark(), self._enter_group())
+
+    def _enter_group(self) -> tuple[Path, ...]:
+        """Make a control group for the limits; returns where the process joins it."""
+        limits, resources = self._host.limits, self._container.resources
+        if (missing := limits.missing(resources)) and self._run == self._first_run:
+            text = f"This machine does not let us limit {' and '.join(missing)}: container {self._name} runs without"
+            self._tell("Warning", "LimitsNotEnforced", text)
+        self._group = limits.make(f"{self._pod['metadata']['uid']}-{self._name}-{self._run}", resources)
+        return () if self._group is None else self._group.procs
 
     def _ours(self) -> dict[str, str]:
         """What every container is told, whatever its manifest says."""
@@ -288,22 +315,25 @@ class Keeper:
 
     async def _run_command(self, argv: tuple[str, ...], timeout_s: float) -> tuple[int, str]:
         """Run a command of a probe or hook beside the container, in its environment."""
-        output = self._files.cwd(self._name).parent / "exec.out"
-        output.unlink(missing_ok=True)
+        number = self._execs = self._execs + 1
+        output = self._files.cwd(self._name).parent / f"exec-{number}.out"
+        # A mark of its own: what the container itself has left running must not end with a probe.
+        environment = {**self._environment, EXEC: f"{output}"}
         try:
-            process = await self._host.launcher.start(
-                Command(argv, self._environment, self._cwd(), output, self._mark())
-            )
+            command = Command(argv, environment, self._cwd(), output, f"{EXEC}={output}")
+            process = await self._host.launcher.start(command)
+            try:
+                async with asyncio.timeout(timeout_s):
+                    status = await asyncio.shield(process.exited)
+            finally:
+                process.kill()
+            return status, await asyncio.to_thread(output.read_text, errors="replace")
         except StartError as error:
             return START_FAILED, str(error)
-        try:
-            async with asyncio.timeout(timeout_s):
-                status = await asyncio.shield(process.exited)
         except TimeoutError:
             return START_FAILED, f"command {argv!r} timed out after {timeout_s:g}s"
         finally:
-            process.kill()  # with whatever it left in its group
-        return status, output.read_text(errors="replace")
+            output.unlink(missing_ok=True)
 
     # --- telling -------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -13,6 +14,8 @@ from torpor.spec.kinds import Object
 
 log = logging.getLogger(__name__)
 
+LOG_BYTES = 10 * 1024 * 1024
+"""Of one log, at most; as in Kubernetes."""
 KEPT_RUNS = 2
 """Logs of a container: of this run and of the one before, which `kubectl logs --previous` shows."""
 MESSAGE_BYTES = 4096
@@ -80,6 +83,13 @@ def remove_strangers(root: Path, pods: Iterable[Object]) -> None:
     for folder in root.iterdir() if root.is_dir() else ():
         if folder.name not in known:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def shorten_all(root: Path, limit: int = LOG_BYTES) -> None:
+    """Keep every log within `limit` bytes, or what is written between two calls."""
+    for path in root.glob("*/*/*.log"):
+        with contextlib.suppress(FileNotFoundError):  # its pod went meanwhile
+            shorten(path, limit)
 
 
 def shorten(path: Path, limit: int) -> bool:

@@ -15,6 +15,7 @@ from torpor import errors
 from torpor.aio.clock import Clock
 from torpor.kube import Cluster, Recorder
 from torpor.local.kubelet.environment import Machine
+from torpor.local.kubelet.limits import Limits
 from torpor.local.kubelet.process import Launcher
 from torpor.spec.kinds import CONFIG_MAP, SECRET, Object
 from torpor.spec.pod import Holder
@@ -42,6 +43,7 @@ class Host:
     launcher: Launcher
     capacity: Machine
     inherited: Mapping[str, str]
+    limits: Limits
 
     @property
     def pods_dir(self) -> Path:
