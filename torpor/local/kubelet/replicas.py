@@ -53,6 +53,8 @@ class Replicas:
         self._queue: WorkQueue[Key] = WorkQueue(self._look)
 
     def on_deployment(self, change: Change) -> None:
+        if change.new is None and change.old is not None:
+            self._keys.pop(change.old["metadata"]["uid"], None)
         self._queue.add(change.key)
 
     def on_life(self, life: Life) -> None:
