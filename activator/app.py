@@ -66,7 +66,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 
         # Where they go.
         router = Router(build((), settings.domain))
-        follower = Follower(router, settings.domain, routes, configurations, throttlers.expect)
+        follower = Follower(router, settings.domain, routes, configurations, throttlers, random.random)
 
         # How many pods there are for them.
         recorder = Recorder(cluster, "torpor-autoscaler")

@@ -71,7 +71,10 @@ class Door:
         entry, target = self.router.find(host, target)
         revision = draw(entry.traffic, self.dice())
         if revision is None:
-            raise UnavailableError(f"{entry.namespace}/{entry.name} has no traffic: {entry.unready}")
+            waiting_room = self.throttlers.get(entry.waiting_room)
+            if waiting_room is None:
+                raise UnavailableError(f"{entry.namespace}/{entry.name} has no traffic: {entry.unready}")
+            return waiting_room, target
         throttler = self.throttlers.get(revision)
         if throttler is None:
             raise UnavailableError(f"revision {revision[1]} of {entry.namespace}/{entry.name} is not there")

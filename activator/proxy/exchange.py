@@ -114,6 +114,17 @@ class Exchange:
         if self.upstream is not None:
             self.upstream.flush()
 
+    def sent_on(self, throttler: Throttler, now_s: float) -> None:
+        """Wait for the revision that a route leads to, which led nowhere when the request came."""
+        self.throttler = throttler
+        try:
+            pod = throttler.enter(self, now_s)
+        except TorporError as error:
+            self.refused(error)
+            return
+        if pod is not None:
+            self.granted(pod, now_s)
+
     def refused(self, error: Exception) -> None:
         """Give up without a slot."""
         self._end(status_of(error))

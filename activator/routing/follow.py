@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import Protocol
 
 from activator.routing.table import Key, Named, Router, merge, newest_revision, read
+from activator.routing.traffic import draw
 from torpor.kube import Change, Informer
 
 log = logging.getLogger(__name__)
@@ -18,18 +20,35 @@ SHARE = 20
 """Of the time, one part in so many may go into tables: one of 10,000 routes takes 10 to 20 ms."""
 
 
+class Queues(Protocol):
+    """Where requests wait, also for what is not there yet."""
+
+    def expect(self, key: Key, why: str = "") -> None:
+        """Let requests wait here; `why` is what they are told if it was in vain."""
+
+    def send_on(self, key: Key, choose: Callable[[], Key | None]) -> None:
+        """Let each request that waits here wait where it belongs."""
+
+
 class Follower:
     """Reads each Route anew when it changes, and makes one table of many changes."""
 
     def __init__(
-        self, router: Router, domain: str, routes: Informer, configurations: Informer, expect: Callable[[Key], None]
+        self,
+        router: Router,
+        domain: str,
+        routes: Informer,
+        configurations: Informer,
+        queues: Queues,
+        dice: Callable[[], float],
     ) -> None:
-        """Make it before the informers run; `expect` is told of every revision that requests may be sent to."""
+        """Make it before the informers run."""
         self._router = router
         self._domain = domain
         self._routes = routes
         self._configurations = configurations
-        self._expect = expect
+        self._queues = queues
+        self._dice = dice
         self._named: dict[Key, Named] = {}
         # What changed since the last table: Routes, and Configurations that made a revision.
         self._changed: set[Key] = set()
@@ -69,9 +88,15 @@ class Follower:
         except Exception:  # one bad Route must not stop the table of all others
             log.exception("Route %s/%s cannot be read; what it said before holds", *key)
             return
+        before = self._named.get(key)
         self._named[key] = named
         for revision in named.revisions:
-            self._expect(revision)
+            self._queues.expect(revision)
+        entry = named.entry
+        if not entry.traffic.revisions:
+            self._queues.expect(entry.waiting_room, f"{entry.namespace}/{entry.name} has no traffic: {entry.unready}")
+        elif before is not None and not before.entry.traffic.revisions:
+            self._queues.send_on(entry.waiting_room, lambda: draw(entry.traffic, self._dice()))
 
     def _route_changed(self, change: Change) -> None:
         self._changed.add(change.key)

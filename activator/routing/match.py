@@ -27,6 +27,11 @@ class Entry:
     unready: str = ""
     """Why there is no traffic, where there is none."""
 
+    @property
+    def waiting_room(self) -> tuple[str, str]:
+        """Where requests wait for a route that leads nowhere yet. No revision can have such a name."""
+        return self.namespace, f"route {self.name}"
+
 
 @dataclass(frozen=True, slots=True)
 class Match:

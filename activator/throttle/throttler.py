@@ -36,6 +36,9 @@ class Waiter(Protocol):
     def refused(self, error: TorporError) -> None:
         """Give up."""
 
+    def sent_on(self, throttler: Throttler, now_s: float) -> None:
+        """Enter this queue instead."""
+
 
 class Timer(Protocol):
     """A call that will be made later."""
@@ -142,7 +145,7 @@ class Throttler:
         """
         pod = None if self._queue else choose(self._open, self._dice())
         if pod is None:
-            self._enqueue(waiter, now_s)
+            self._enqueue(waiter)
         else:
             pod.in_flight += 1
             self.in_flight += 1
@@ -180,7 +183,7 @@ class Throttler:
         for waiter in [waiter for waiter, deadline_s in self._queue.items() if deadline_s <= now_s]:
             self._refuse(waiter, self._late(), now_s)
 
-    def _enqueue(self, waiter: Waiter, now_s: float) -> None:
+    def _enqueue(self, waiter: Waiter) -> None:
         if self._closed:
             raise self._gone()
         if self._failure is not None and not self._pods:
@@ -189,7 +192,7 @@ class Throttler:
             raise QueueFullError(
                 f"the queue of {self._name} is full: {len(self._queue)} requests wait already; try again later"
             )
-        self._queue[waiter] = now_s + self._terms.activation_timeout_s
+        self._queue[waiter] = waiter.arrived_s + self._terms.activation_timeout_s
         if not self._open:
             self._hooks.on_demand(self.key)
 
@@ -333,11 +336,23 @@ class Throttler:
 
     # --- life --------------------------------------------------------------------------------------------------
 
-    def close(self, now_s: float) -> None:
+    def send_on(self, choose: Callable[[], Throttler | None], now_s: float) -> None:
+        """Close, but let each that waits, in order, enter the queue that is chosen for it."""
+        self._closed = True
+        while self._queue:
+            waiter, _ = self._queue.popitem(last=False)
+            throttler = choose()
+            if throttler is None:
+                waiter.refused(self._gone())
+            else:
+                waiter.sent_on(throttler, now_s)
+        self.close(now_s)
+
+    def close(self, now_s: float, why: str = "") -> None:
         """Refuse all that wait and take no pod any more: the revision is gone."""
         self._closed = True
         for waiter in list(self._queue):
-            self._refuse(waiter, self._gone(), now_s)
+            self._refuse(waiter, UnavailableError(why) if why else self._gone(), now_s)
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from activator.throttle import read
@@ -44,7 +44,8 @@ class Throttlers:
         self._endpoints: dict[RevisionKey, dict[Key, tuple[Endpoint, ...]]] = {}
         # Every pod of a revision that is not being deleted.
         self._starting: dict[RevisionKey, dict[Key, _Start]] = {}
-        self._expected: dict[RevisionKey, float] = {}
+        # Those that were not seen yet: since when, and what is said should they never come.
+        self._expected: dict[RevisionKey, tuple[float, str]] = {}
         # Same as the dictionary's own method: the hot path's look-up.
         self.get = self._of.get
 
@@ -53,12 +54,23 @@ class Throttlers:
 
     # --- what the informers tell -------------------------------------------------------------------------------
 
-    def expect(self, key: RevisionKey) -> None:
-        """Let requests wait for a Revision that a route names and that was not seen yet; it gets no slots before."""
+    def expect(self, key: RevisionKey, why: str = "") -> None:
+        """Let requests wait for what was not seen yet; it gets no slots before. `why`: what is said if it never comes.
+
+        It is a Revision that a route names, or a route that names none yet.
+        """
         if key not in self._of:
-            now_s = self._clock.monotonic()
-            self._expected[key] = now_s
             self._of[key] = Throttler(key, self._default_terms(), self._queue_limit, self._hooks, self._clock)
+        elif key not in self._expected:
+            return
+        self._expected[key] = (self._clock.monotonic(), why)
+
+    def send_on(self, key: RevisionKey, choose: Callable[[], RevisionKey | None]) -> None:
+        """What was expected has come as something else: send each request that waits there where it belongs."""
+        self._expected.pop(key, None)
+        throttler = self._of.pop(key, None)
+        if throttler is not None:
+            throttler.send_on(lambda: self._of.get(choose() or key), self._clock.monotonic())
 
     def revision_changed(self, change: Change) -> None:
         """A Revision came, changed, or went."""
@@ -161,9 +173,10 @@ class Throttlers:
 
     def expire(self, now_s: float) -> None:
         """Refuse every request whose time in the queue is over, and those for revisions that never came."""
-        for key in [key for key, since_s in self._expected.items() if now_s - since_s > EXPECTED_S]:
-            del self._expected[key]
-            self._of.pop(key).close(now_s)
+        for key, (since_s, why) in list(self._expected.items()):
+            if now_s - since_s > EXPECTED_S:
+                del self._expected[key]
+                self._of.pop(key).close(now_s, why)
         for throttler in self._of.values():
             if throttler.queued:
                 throttler.expire(now_s)

@@ -98,7 +98,9 @@ def _wait_scaled_down(laptop: Laptop, name: str, *, gone: bool) -> None:
 
 async def test_a_client_that_hangs_up_while_queued_frees_its_place(laptop: Laptop) -> None:
     """Its request never reaches the pod, and those behind it are answered."""
-    with deployed(laptop, knative_service("slow-start", concurrency=1, env={"START_SECONDS": "3"})) as name:
+    one = {"autoscaling.knative.dev/max-scale": "1"}  # five that wait may have more
+    obj = knative_service("slow-start", concurrency=1, env={"START_SECONDS": "3"}, annotations=one)
+    with deployed(laptop, obj) as name:
         laptop.wait_zero(name)
         async with client(laptop, name) as http:
             leaving = [asyncio.ensure_future(http.get(f"/?n=gone-{number}")) for number in range(5)]

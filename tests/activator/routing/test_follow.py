@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -17,6 +17,20 @@ from torpor.kube import Informer
 from torpor.spec.kinds import CONFIGURATION, ROUTE
 
 
+class Queues:
+    """Fits `activator.routing.follow.Queues`, and notes what it is told."""
+
+    def __init__(self) -> None:
+        self.expected: dict[tuple[str, str], str] = {}
+        self.sent_on: list[tuple[tuple[str, str], tuple[str, str] | None]] = []
+
+    def expect(self, key: tuple[str, str], why: str = "") -> None:
+        self.expected[key] = why
+
+    def send_on(self, key: tuple[str, str], choose: Callable[[], tuple[str, str] | None]) -> None:
+        self.sent_on.append((key, choose()))
+
+
 class Followed:
     """A router, and the cluster that it follows."""
 
@@ -24,8 +38,8 @@ class Followed:
         self.cluster = FakeCluster()
         self.informers = [Informer(self.cluster, kind) for kind in (ROUTE, CONFIGURATION)]  # type: ignore[arg-type]
         self.router = Router(build((), "example.test"))
-        self.expected: list[tuple[str, str]] = []
-        self.follower = Follower(self.router, "example.test", *self.informers, self.expected.append)
+        self.queues = Queues()
+        self.follower = Follower(self.router, "example.test", *self.informers, self.queues, lambda: 0.5)
 
     def leads(self, name: str = "app") -> list[str]:
         entry = self.router.table.by_path.get(("default", name))
@@ -55,17 +69,21 @@ async def test_routes_come_change_and_go() -> None:
         await until(lambda: world.leads() == ["app-1", "app-2"])
         world.cluster.remove(ROUTE, "app", "default")
         await until(lambda: not world.router.table.by_path)
-        assert set(world.expected) == {("default", "app-1"), ("default", "app-2")}
+        assert world.queues.expected == {("default", "app-1"): "", ("default", "app-2"): ""}
+        assert world.queues.sent_on == []
 
 
 async def test_a_route_without_status_follows_its_configuration() -> None:
-    """Whichever of the two comes first, and until the status says otherwise."""
+    """Who waited for it to lead anywhere is sent on; the status, once there is one, has the last word."""
     async with followed() as world:
         world.cluster.put(ROUTE, route("app"))
         await until(lambda: ("default", "app") in world.router.table.by_path)
         assert world.leads() == []
+        room = ("default", "route app")
+        assert world.queues.expected == {room: "default/app has no traffic: it has no revision yet"}
         world.cluster.put(CONFIGURATION, configuration("app", "app-1"))
         await until(lambda: world.leads() == ["app-1"])
+        assert world.queues.sent_on == [(room, ("default", "app-1"))]
         world.cluster.put(CONFIGURATION, configuration("app", "app-2"))
         await until(lambda: world.leads() == ["app-2"])
         world.cluster.put(ROUTE, route("app", to("app-1")))
@@ -86,7 +104,7 @@ async def test_many_changes_make_one_table() -> None:
             tables.add(id(world.router.table))
             await asyncio.sleep(0)
         assert len(tables) <= 3
-        assert len(world.expected) == 1000
+        assert len(world.queues.expected) == 1000
 
 
 async def test_a_route_that_cannot_be_read_leaves_the_others_in_peace(caplog: pytest.LogCaptureFixture) -> None:

@@ -63,6 +63,9 @@ class Client:
         self.pod = pod
         self.waited_s = now_s - self.arrived_s
 
+    def sent_on(self, throttler: Throttler, now_s: float) -> None:
+        self.pod = throttler.enter(self, now_s)
+
     def refused(self, error: TorporError) -> None:
         assert self.pod is None, "it has a slot"
         assert self.error is None, "refused twice"

@@ -53,9 +53,11 @@ class Cluster:
     def pods(self) -> list[str]:
         return sorted(each.at.pod for each in self.throttler.pods)
 
-    def ask(self) -> Client:
+    def ask(self, key: tuple[str, str] = KEY) -> Client:
         client = Client(self.clock.monotonic())
-        client.pod = self.throttler.enter(client, self.clock.monotonic())
+        throttler = self.throttlers.get(key)
+        assert throttler is not None
+        client.pod = throttler.enter(client, self.clock.monotonic())
         return client
 
     def pass_time(self, seconds: float) -> None:
@@ -146,6 +148,58 @@ def test_a_revision_that_never_comes_is_not_waited_for_long() -> None:
     assert isinstance(client.error, UnavailableError)
     assert "default/app-1 is not there" in str(client.error)
     assert list(cluster.throttlers) == []
+
+
+ROOM = (KEY[0], "route app")
+
+
+def test_who_waits_for_a_route_that_leads_nowhere_is_sent_on_when_it_leads_somewhere() -> None:
+    """In order, each where it is drawn; the time it has waited already counts."""
+    cluster = Cluster()
+    cluster.throttlers.expect(ROOM, "app has no traffic")
+    first, second, third = (cluster.ask(ROOM) for _ in range(3))
+    cluster.pass_time(4)
+    other = (KEY[0], "app-2")
+    cluster.tell(REVISION, revision(containerConcurrency=1, annotations={names.ACTIVATION_TIMEOUT: "5"}))
+    cluster.tell(REVISION, revision("app-2"))
+    cluster.tell(ENDPOINT_SLICE, endpoint_slice("s-1", "a"))
+    drawn = [KEY, other, KEY]
+    cluster.throttlers.send_on(ROOM, lambda: drawn.pop(0))
+    assert first.pod is not None
+    assert (second.pod, third.pod) == (None, None)
+    assert cluster.throttler.queued == 1
+    assert cluster.throttlers.get(ROOM) is None
+    assert other in cluster.demanded
+    cluster.pass_time(2)
+    assert second.error is None
+    assert isinstance(third.error, DeadlineError)
+
+
+def test_who_waits_for_a_route_that_goes_on_leading_nowhere_is_told_why() -> None:
+    """In the words that hold by then."""
+    cluster = Cluster()
+    cluster.throttlers.expect(ROOM, "it has no revision yet")
+    client = cluster.ask(ROOM)
+    cluster.pass_time(EXPECTED_S - 1)
+    cluster.throttlers.expect(ROOM, 'Configuration "app" not found')
+    cluster.pass_time(2)
+    assert client.error is None
+    cluster.pass_time(EXPECTED_S)
+    assert isinstance(client.error, UnavailableError)
+    assert str(client.error) == 'Configuration "app" not found'
+    assert cluster.throttlers.get(ROOM) is None
+
+
+def test_who_is_sent_on_to_nowhere_is_refused() -> None:
+    """A revision that was named, and is gone."""
+    cluster = Cluster()
+    cluster.throttlers.expect(ROOM)
+    lost, drawn_nothing = cluster.ask(ROOM), cluster.ask(ROOM)
+    drawn = [KEY, None]
+    cluster.throttlers.send_on(ROOM, lambda: drawn.pop(0))
+    assert isinstance(lost.error, UnavailableError)
+    assert isinstance(drawn_nothing.error, UnavailableError)
+    cluster.throttlers.send_on(ROOM, lambda: KEY)  # nobody waits there any more
 
 
 def test_expecting_what_is_there_changes_nothing() -> None:
