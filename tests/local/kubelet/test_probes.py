@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from torpor.local.kubelet.probes import EAGER_S, PATIENT_S, after, first_try_s, fresh, next_try_s
-from torpor.spec.probe import Probe, Purpose, TcpSocket
+from torpor.local.kubelet.probes import COMMAND_S, EAGER_S, PATIENT_S, after, first_try_s, fresh, next_try_s
+from torpor.spec.probe import Exec, Probe, Purpose, TcpSocket
 
 LIVE, READY, START = Purpose.LIVENESS, Purpose.READINESS, Purpose.STARTUP
 
@@ -80,6 +80,12 @@ def test_pace(purpose: Purpose, ever: bool, tried_for_s: float, expected: float)
     if ever:
         state = after(probe(), purpose, state, success=True, now_s=1.0).state
     assert next_try_s(probe(), purpose, state, tried_for_s) == expected
+
+
+def test_a_command_is_not_started_fifty_times_a_second() -> None:
+    """Ten times is often enough for what costs a process."""
+    asked = Probe(Exec(("true",)))
+    assert next_try_s(asked, READY, fresh(READY, 0.0), 0.5) == COMMAND_S
 
 
 def test_the_delay_that_its_owner_asks_for_is_kept() -> None:

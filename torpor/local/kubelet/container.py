@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
-from torpor import errors
 from torpor.aio.backoff import Backoff as Retry
+from torpor.errors import TorporError
 from torpor.local.kubelet import images, probes
-from torpor.local.kubelet.endpoints import host_port
-from torpor.local.kubelet.environment import ConfigError, environment, expand, references
-from torpor.local.kubelet.files import PodFiles, variable_of
+from torpor.local.kubelet.composing import Composer, Prepared
+from torpor.local.kubelet.environment import ConfigError
+from torpor.local.kubelet.files import PodFiles
 from torpor.local.kubelet.limits import Group
 from torpor.local.kubelet.machine import Host
-from torpor.local.kubelet.podstatus import (
-    CREATING,
-    ContainerSeen,
-    Restart,
-    Running,
-    Terminated,
-    Waiting,
-)
+from torpor.local.kubelet.podstatus import CREATING, ContainerSeen, Restart, Running, Terminated, Waiting
 from torpor.local.kubelet.probing import ask
-from torpor.local.kubelet.process import POD_DIR, Command, Process, StartError
+from torpor.local.kubelet.process import Command, Process, StartError
 from torpor.local.kubelet.restarts import Backoff, runs_again, words
 from torpor.local.kubelet.timestamps import timestamp
 from torpor.spec.kinds import Object
@@ -36,10 +27,6 @@ CONFIG_RETRY = Retry(first_s=0.5, limit_s=10.0)
 """How soon a ConfigMap or Secret that was missing is looked for again."""
 START_FAILED = 128
 """The exit code of a program that could not be started, as container runtimes have it."""
-EXEC = "TORPOR_EXEC"
-"""Set for the command of a probe or hook."""
-MESSAGE = "TORPOR_TERMINATION_LOG"
-"""The variable that names the file for last words; each run has its own."""
 
 
 class Keeper:
@@ -60,17 +47,17 @@ class Keeper:
         self._container = container
         self._pod = pod
         self._spec = spec
-        self._port = port
         self._host = host
         self._restart = restart
         self._on_change = on_change
         self._files = PodFiles(host.pods_dir, pod)
-        self._run = self._first_run = self._files.next_run(container.name)
+        self._composer = Composer(container, pod, spec, port, host, self._files)
+        self._run = self._files.next_run(container.name)
         self._process: Process | None = None
         self._group: Group | None = None
+        self._running: Command | None = None
         self._execs = 0
         self._ending = asyncio.Event()
-        self._environment: dict[str, str] = {}
         self.seen = ContainerSeen(container.name, container.image, waiting, restarts=self._run)
 
     # --- life ----------------------------------------------------------------------------------------------------
@@ -78,12 +65,16 @@ class Keeper:
     async def run(self) -> None:
         """Return when the container is over for good, or was told to end."""
         backoff = Backoff()
+        self._tell_missing_limits()
         while not self._ending.is_set():
-            command = await self._command()
-            if command is None or self._ending.is_set():
+            prepared = await self._prepared()
+            if prepared is None:
+                return
+            self._group = prepared.group
+            if self._ending.is_set():
                 self._leave_group()
                 return
-            ended, ran_s = await self._once(command)
+            ended, ran_s = await self._once(prepared.command)
             self._set(replace(self.seen, state=ended, ready=False, started=False))
             self._run += 1
             if self._ending.is_set() or not runs_again(self._restart, ended.exit_code):
@@ -100,7 +91,7 @@ class Keeper:
             self._tell("Warning", "Failed", f"Error: failed to start container {self._name!r}: {error}")
             self._leave_group()
             return Terminated(START_FAILED, "StartError", now, now, str(error)), 0.0
-        self._process = process
+        self._process, self._running = process, command
         ending, began = self.seen, self._host.clock.monotonic()
         container_id = f"process://{process.pid}"
         last = ending.state if isinstance(ending.state, Terminated) else ending.last
@@ -167,7 +158,7 @@ class Keeper:
             return
         if grace_s > 0:
             self._tell("Normal", "Killing", f"Stopping container {self._name}")
-            grace_s = await self._pre_stop(grace_s)
+            grace_s = await self._pre_stop(process, grace_s)
         await process.end(grace_s)
 
     def kill(self) -> None:
@@ -176,92 +167,46 @@ class Keeper:
         if self._process is not None:
             self._process.kill()
 
-    async def _pre_stop(self, grace_s: float) -> float:
+    async def _pre_stop(self, process: Process, grace_s: float) -> float:
         """Do what the manifest wants before SIGTERM; returns the grace that is left."""
         hook, began = self._container.pre_stop, self._host.clock.monotonic()
         if hook is None:
             return grace_s
         if isinstance(hook, float):
-            await self._pause_even_now(min(hook, grace_s))
-        elif not (answer := await ask(hook, self._host_port, self._run_command, grace_s)).success:
+            await asyncio.wait([process.exited], timeout=min(hook, grace_s))
+        elif not (answer := await ask(hook, self._composer.host_port, self._run_command, grace_s)).success:
             self._tell("Warning", "FailedPreStopHook", f"PreStopHook failed: {answer.text}")
         # As in Kubernetes: however long the hook took, there are two seconds for SIGTERM.
         return max(2.0, grace_s - (self._host.clock.monotonic() - began))
 
-    async def _pause_even_now(self, seconds: float) -> None:
-        if self._process is not None:
-            await asyncio.wait([self._process.exited], timeout=seconds)
-
-    # --- what is run ---------------------------------------------------------------------------------------------
-
-    async def _command(self) -> Command | None:
+    async def _prepared(self) -> Prepared | None:
         """Return what to run; waits for what is missing. None: told to end meanwhile."""
+        program = self._composer.program
+        if program is None:
+            text = images.why_not(self._container)
+            self._set(replace(self.seen, state=Waiting(images.NEVER_PULL, text)))
+            self._tell("Warning", images.NEVER_PULL, text)
+            self._tell("Warning", "Failed", f"Error: {images.NEVER_PULL}")
+            await self._ending.wait()
+            return None
         failures = 0
         while not self._ending.is_set():
-            program = images.command_of(self._container, sys.executable)
-            if program is None:
-                text = images.why_not(self._container)
-                self._set(replace(self.seen, state=Waiting(images.NEVER_PULL, text)))
-                self._tell("Warning", images.NEVER_PULL, text)
-                self._tell("Warning", "Failed", f"Error: {images.NEVER_PULL}")
-                await self._ending.wait()
-                return None
             try:
-                return await self._composed(program)
+                return await self._composer.prepare(program, self._run)
             except ConfigError as error:
-                waiting = Waiting("CreateContainerConfigError", str(error))
-                if self.seen.state != waiting:
-                    self._set(replace(self.seen, state=waiting))
+                self._set(replace(self.seen, state=Waiting("CreateContainerConfigError", str(error))))
                 self._tell("Warning", "Failed", f"Error: {error}")
-            except (errors.UnavailableError, OSError) as error:
-                waiting = Waiting("CreateContainerError", str(error))
-                if self.seen.state != waiting:
-                    self._set(replace(self.seen, state=waiting))
+            except (TorporError, OSError) as error:
+                self._set(replace(self.seen, state=Waiting("CreateContainerError", str(error))))
             failures += 1
             await self._pause(CONFIG_RETRY.delay_s(failures))
         return None
 
-    async def _composed(self, program: tuple[str, ...]) -> Command:
-        names = references((self._container,))
-        sources = await self._host.sources(self._pod["metadata"]["namespace"], names) if names else {}
-        self._files.prepare(self._name, self._run)
-        variables = environment(self._container, self._pod, self._spec, sources, self._host.capacity, self._ours())
-        self._environment = {**self._host.inherited, **variables}
-        argv = tuple(expand(text, variables) for text in (*program, *self._container.args))
-        log = self._files.log(self._name, self._run)
-        return Command(argv, self._environment, self._cwd(), log, self._mark(), self._enter_group())
-
-    def _enter_group(self) -> tuple[Path, ...]:
-        """Make a control group for the limits; returns where the process joins it."""
-        limits, resources = self._host.limits, self._container.resources
-        if (missing := limits.missing(resources)) and self._run == self._first_run:
+    def _tell_missing_limits(self) -> None:
+        missing = self._host.limits.missing(self._container.resources)
+        if missing:
             text = f"This machine does not let us limit {' and '.join(missing)}: container {self._name} runs without"
             self._tell("Warning", "LimitsNotEnforced", text)
-        self._group = limits.make(f"{self._pod['metadata']['uid']}-{self._name}-{self._run}", resources)
-        return () if self._group is None else self._group.procs
-
-    def _ours(self) -> dict[str, str]:
-        """What every container is told, whatever its manifest says."""
-        metadata, data_dir = self._pod["metadata"], self._host.data_dir
-        told = {
-            POD_DIR: str(self._files.folder),
-            "HOSTNAME": metadata["name"],
-            "TORPOR_PVC_ROOT": str(data_dir / "volumes" / metadata["namespace"]),
-            MESSAGE: str(self._files.message(self._name, self._run)),
-            "TORPOR_POD_STARTED_AT": f"{self._host.clock.wall():.6f}",
-        }
-        for mount in self._container.mounts:
-            path = self._files.volume(mount.volume)
-            told[variable_of(mount.volume)] = str(path / mount.sub_path if mount.sub_path else path)
-        if self._container.name == self._spec.serving.name:
-            told["PORT"] = str(self._port)
-        return told
-
-    def _mark(self) -> str:
-        return f"{MESSAGE}={self._environment[MESSAGE]}"
-
-    def _cwd(self) -> Path:
-        return Path(self._container.working_dir) if self._container.working_dir else self._files.cwd(self._name)
 
     # --- probes --------------------------------------------------------------------------------------------------
 
@@ -269,7 +214,7 @@ class Keeper:
         """Ask the probes for as long as the process lives."""
         startup = self._container.probe(Purpose.STARTUP)
         if startup is not None:
-            if not await self._started(startup, process):
+            if not await self._probe(startup, Purpose.STARTUP, process):
                 return
             ready = self._container.probe(Purpose.READINESS) is None
             self._set(replace(self.seen, started=True, ready=ready))
@@ -279,9 +224,6 @@ class Keeper:
                 if probe is not None:
                     group.create_task(self._probe(probe, purpose, process))
 
-    async def _started(self, probe: Probe, process: Process) -> bool:
-        return await self._probe(probe, Purpose.STARTUP, process)
-
     async def _probe(self, probe: Probe, purpose: Purpose, process: Process) -> bool:
         """Ask one probe again and again; a startup probe until it passed. False: it gave up, and the process ends."""
         clock = self._host.clock
@@ -289,7 +231,7 @@ class Keeper:
         state = probes.fresh(purpose, began)
         await asyncio.sleep(probes.first_try_s(probe, purpose))
         while True:
-            answer = await ask(probe.action, self._host_port, self._run_command, probe.timeout_s)
+            answer = await ask(probe.action, self._composer.host_port, self._run_command, probe.timeout_s)
             outcome = probes.after(probe, purpose, state, success=answer.success, now_s=clock.monotonic())
             changed, state = outcome.state.passed != state.passed, outcome.state
             if outcome.counts and not process.exited.done():
@@ -306,22 +248,14 @@ class Keeper:
                 return True
             await asyncio.sleep(probes.next_try_s(probe, purpose, state, clock.monotonic() - began))
 
-    def _host_port(self, port: int | str) -> int:
-        if self._container.name == self._spec.serving.name:
-            return host_port(self._spec, self._port, port)
-        if isinstance(port, int):
-            return port
-        return next((each.number for each in self._container.ports if each.name == port), 0)
-
     async def _run_command(self, argv: tuple[str, ...], timeout_s: float) -> tuple[int, str]:
         """Run a command of a probe or hook beside the container, in its environment."""
+        if self._running is None:
+            return START_FAILED, "the container has ended"
         number = self._execs = self._execs + 1
         output = self._files.cwd(self._name).parent / f"exec-{number}.out"
-        # A mark of its own: what the container itself has left running must not end with a probe.
-        environment = {**self._environment, EXEC: f"{output}"}
         try:
-            command = Command(argv, environment, self._cwd(), output, f"{EXEC}={output}")
-            process = await self._host.launcher.start(command)
+            process = await self._host.launcher.start(self._composer.beside(self._running, argv, output))
             try:
                 async with asyncio.timeout(timeout_s):
                     status = await asyncio.shield(process.exited)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from torpor.spec.probe import Probe, Purpose
+from torpor.spec.probe import Exec, Probe, Purpose
 
 EAGER_S = 0.02
 """Between tries of a probe that waits for a container to come up. A cluster has queue-proxy to try this often for
 Knative's containers; here nobody else does, and a whole period would be the longest part of a cold start."""
 PATIENT_S = 0.05
 """The same, for one that takes longer than `HURRY_S`."""
+COMMAND_S = 0.1
+"""The same, for one that starts a process each time."""
 HURRY_S = 2.0
 
 
@@ -58,7 +60,8 @@ def next_try_s(probe: Probe, purpose: Purpose, state: ProbeState, tried_for_s: f
     """Return the pause before the next try."""
     if purpose is Purpose.LIVENESS or state.ever:
         return probe.period_s
-    return min(probe.period_s, EAGER_S if tried_for_s < HURRY_S else PATIENT_S)
+    pause_s = EAGER_S if tried_for_s < HURRY_S else PATIENT_S
+    return min(probe.period_s, COMMAND_S if isinstance(probe.action, Exec) else pause_s)
 
 
 def after(probe: Probe, purpose: Purpose, state: ProbeState, *, success: bool, now_s: float) -> Outcome:
