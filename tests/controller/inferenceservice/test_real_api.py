@@ -67,8 +67,11 @@ async def knative_says(cluster: Cluster, kind: Kind, obj: Object, **status: Any)
     await cluster.replace(kind, {**obj, "status": observed | status}, "status")
 
 
-async def test_from_missing_keys_to_ready(cluster: Cluster) -> None:
-    """An account and a Secret that come late make it go on; what Knative says of its objects makes it ready."""
+async def test_from_missing_keys_to_ready_to_gone(cluster: Cluster) -> None:
+    """An account and a Secret that come late make it go on; what Knative says of its objects makes it ready.
+
+    What it owns goes with it, by owner references: nobody deletes them one by one.
+    """
     await cluster.create(INFERENCE_SERVICE, isvc({"model": S3_MODEL, "serviceAccountName": "models"}))
     await ready(cluster, "False", "ServiceAccountNotFound")
     account = {"metadata": {"name": "models", "namespace": "default"}, "secrets": [{"name": "keys"}]}
@@ -100,12 +103,6 @@ async def test_from_missing_keys_to_ready(cluster: Cluster) -> None:
     assert (await cluster.get(KSERVICE, SERVICE, "default"))["metadata"]["generation"] == 1
     assert (await cluster.get(ROUTE, NAME, "default"))["metadata"]["generation"] == 1
 
-
-async def test_what_it_owns_goes_with_it(cluster: Cluster) -> None:
-    """By owner references: nobody deletes them one by one."""
-    await cluster.create(INFERENCE_SERVICE, isvc({"minReplicas": 0, "model": S3_MODEL}))
-    await seen(cluster, KSERVICE, SERVICE)
-    await seen(cluster, ROUTE, NAME)
     await cluster.delete(INFERENCE_SERVICE, NAME, "default")
     async with asyncio.timeout(20):
         for kind in (KSERVICE, ROUTE):

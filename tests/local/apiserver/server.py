@@ -50,10 +50,14 @@ class Server:
         command = [sys.executable, "-m", "torpor.local.apiserver", "--data-dir", str(self.data_dir)]
         return subprocess.Popen([*command, "--port", str(self.port), *self._arguments, *arguments], **options)
 
-    def stop(self) -> int:
-        """As the supervisor does; returns the exit code."""
+    def terminate(self) -> None:
+        """Ask it to end, as the supervisor does."""
         assert self.process is not None
         self.process.terminate()
+
+    def wait(self) -> int:
+        """Return its exit code."""
+        assert self.process is not None
         return self.process.wait(START_S)
 
     def kill(self) -> None:

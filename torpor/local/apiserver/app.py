@@ -11,6 +11,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
@@ -41,6 +42,7 @@ DATABASE = "state.db"
 IDLE_S = 300
 """A connection without requests is kept this long: longer than clients keep theirs, so that they close first."""
 DRAIN_S = 10
+CUT_AFTER_S = 0.2
 
 
 async def serve(settings: Settings) -> None:
@@ -162,6 +164,28 @@ class _Server(uvicorn.Server):
     def _end(self) -> None:
         self.should_exit = True
         self._closing.begin()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        cutting = asyncio.ensure_future(self._cut_idle())
+        try:
+            await super().shutdown(sockets)
+        finally:
+            cutting.cancel()
+            await asyncio.gather(cutting, return_exceptions=True)
+
+    async def _cut_idle(self) -> None:
+        """Cut connections on which nothing is asked any more; returns only when cancelled.
+
+        TLS ends when both sides say so, and a client that keeps a connection for later reads nothing until then.
+        """
+        idle: set[Any] = set()
+        while True:
+            await asyncio.sleep(CUT_AFTER_S)
+            known: set[Any] = self.server_state.connections
+            now = {each for each in known if each.cycle is None or each.cycle.response_complete}
+            for connection in now & idle:
+                connection.transport.abort()
+            idle = now
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

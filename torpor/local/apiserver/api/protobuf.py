@@ -79,6 +79,8 @@ _VALUES = frozenset(
 )
 
 _TYPE_META = {1: ("apiVersion", "string"), 2: ("kind", "string")}
+_TIME = {1: ("seconds", "int"), 2: ("nanos", "int")}
+_INT_OR_STRING = {1: ("isText", "int"), 2: ("number", "int"), 3: ("text", "string")}
 _UNKNOWN = {
     1: ("typeMeta", "typeMeta"),
     2: ("raw", "raw"),
@@ -98,7 +100,7 @@ def decode(raw: bytes) -> Object:
         meta = envelope.get("typeMeta") or {}
         fields = _fields(meta.get("kind", ""))
         obj = _message(envelope.get("raw", b""), fields) if fields is not None else {}
-    except (IndexError, UnicodeDecodeError, OverflowError) as error:
+    except (IndexError, ValueError, OverflowError, OSError) as error:  # the last two: a time that no calendar has
         raise _unreadable("it is cut short, or of another type than it says") from error
     return {**meta, **obj}
 
@@ -126,8 +128,15 @@ def _message(raw: bytes, fields: Fields) -> dict[str, Any]:
         if number not in fields:
             raise _unreadable(f"field {number} is not known here; send JSON instead")
         name, type_ = fields[number]
+        if wire_type != _wire_type(type_) and not (type_ == "[]int" and wire_type == 2):
+            raise _unreadable(f"field {number} is of another type than {type_}")
         _take(found, name, type_, wire_type, content)
     return found
+
+
+def _wire_type(type_: str) -> int:
+    """Return 0 for what is a number on the wire, 2 for everything that has a length."""
+    return 0 if type_.removeprefix("[]") in {"int", "bool"} else 2
 
 
 def _take(found: dict[str, Any], name: str, type_: str, wire_type: int, content: Any) -> None:
@@ -166,8 +175,8 @@ def _value(type_: str, content: Any) -> Any:  # noqa: C901  # one line for each 
         case "time":
             return _time(content)
         case "int-or-string":
-            parts = {number: value for number, _, value in _parts(content)}
-            return parts.get(3, b"").decode() if parts.get(1) else _signed(parts.get(2, 0))
+            parts = _message(content, _INT_OR_STRING)
+            return parts.get("text", "") if parts.get("isText") else parts.get("number", 0)
         case "json":
             return orjson.loads(_message(content, {1: ("raw", "raw")}).get("raw") or b"{}")
         case "typeMeta":
@@ -176,11 +185,11 @@ def _value(type_: str, content: Any) -> Any:  # noqa: C901  # one line for each 
 
 
 def _time(content: bytes) -> str | None:
-    parts = {number: _signed(value) for number, _, value in _parts(content)}
+    parts = _message(content, _TIME)
     if not parts:
         return None
-    whole = datetime.datetime.fromtimestamp(parts.get(1, 0), datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    micros = parts.get(2, 0) // 1000
+    whole = datetime.datetime.fromtimestamp(parts.get("seconds", 0), datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    micros = parts.get("nanos", 0) // 1000
     return f"{whole}.{micros:06}Z" if micros else f"{whole}Z"
 
 
