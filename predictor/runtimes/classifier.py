@@ -13,7 +13,7 @@ from transformers import AutoModelForSequenceClassification
 
 from predictor.model import Signature, TensorSpec
 from predictor.runtimes import texts as text
-from predictor.runtimes.encoder import Encoder
+from predictor.runtimes.encoder import AutoEncoder
 from predictor.runtimes.pretrained import Plan
 from torpor.protocol.tensors import Tensor
 
@@ -24,7 +24,7 @@ class Classifier:
     """Fits `Model`. The score is a probability; of a model with one output (a regression, a rank) it is that output."""
 
     def __init__(self, folder: Path, plan: Plan) -> None:
-        self._encoder = Encoder(folder, plan, AutoModelForSequenceClassification)
+        self._encoder = AutoEncoder(folder, plan, AutoModelForSequenceClassification)
         labels: dict[int, str] = self._encoder.config.id2label
         self._labels = np.array([labels[each] for each in sorted(labels)], dtype=object)
         self._several = self._encoder.config.problem_type == "multi_label_classification"

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import AutoModel
 
 from predictor.model import Signature, TensorSpec
 from predictor.runtimes import texts as text
@@ -24,10 +22,10 @@ OUTPUT = "embedding"
 class Embedder:
     """Fits `Model`."""
 
-    def __init__(self, folder: Path, plan: Plan) -> None:
-        self._encoder = Encoder(folder, plan, AutoModel)
+    def __init__(self, encoder: Encoder, plan: Plan) -> None:
+        self._encoder = encoder
         self._plan = plan
-        self._size = int(self._encoder.config.hidden_size) * len(plan.pooling)
+        self._size = encoder.hidden_size * len(plan.pooling)
 
     @property
     def signature(self) -> Signature:
@@ -54,8 +52,8 @@ class Embedder:
         prepared = [self._plan.prefix + (each.lower() if self._plan.lower_case else each) for each in given]
         embeddings = np.empty((len(given), self._size), np.float32)
         for batch in text.batches(prepared, BATCH):
-            output, mask = self._encoder.run([prepared[each] for each in batch])
-            embeddings[batch] = _pooled(output.last_hidden_state, mask, self._plan).float().numpy()
+            tokens, mask = self._encoder.encode([prepared[each] for each in batch])
+            embeddings[batch] = _pooled(tokens, mask, self._plan).float().numpy()
         return embeddings
 
 

@@ -1,11 +1,11 @@
-"""A tokenizer and a transformers model on the CPU: texts in, whatever the model computes out."""
+"""What reads texts: a tokenizer and a model on the CPU."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -18,22 +18,36 @@ _POOLER = "pooler."
 """Models for embeddings are often saved without this part, which embeddings do not need."""
 
 
-class Encoder:
-    """One pass of the model at a time, on all CPUs of the pod: two at once would share them and both be late."""
+class Encoder(Protocol):
+    """Texts in, one vector for each token out."""
+
+    @property
+    def hidden_size(self) -> int:
+        """Numbers per token."""
+
+    def encode(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the tokens' vectors for one batch, and which tokens are real (1) or filled in (0)."""
+
+
+class AutoEncoder:
+    """Any model of the transformers library. Fits `Encoder`.
+
+    One pass at a time, on all CPUs of the pod: two at once would share them, and both be late.
+    """
 
     def __init__(self, folder: Path, plan: Plan, kind: Any) -> None:
         """`kind` is one of the Auto classes; raises LoadError if weights are missing, since those would be random."""
         from transformers import AutoTokenizer
+        from transformers.utils.logging import disable_progress_bar
 
+        disable_progress_bar()  # a log is no terminal
         self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         self._model, loaded = kind.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False, output_loading_info=True
         )
         missing = sorted(each for each in loaded["missing_keys"] if not each.startswith(_POOLER))
         if missing:
-            raise LoadError(
-                "open", f"the weights lack {len(missing)} tensors that {plan.architecture} needs: {missing[0]}, …"
-            )
+            raise lacking(missing, plan.architecture)
         self._model.eval()
         self._max_length = plan.max_length or _limit(self._tokenizer, self._model.config)
         self._lock = threading.Lock()
@@ -42,14 +56,27 @@ class Encoder:
     def config(self) -> Any:
         return self._model.config
 
+    @property
+    def hidden_size(self) -> int:
+        return int(self._model.config.hidden_size)
+
+    def encode(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        output, mask = self.run(texts)
+        return output.last_hidden_state, mask
+
     @torch.inference_mode()
     def run(self, texts: Sequence[str]) -> tuple[Any, torch.Tensor]:
-        """Return the model's output for one batch, and which of its tokens are real (1) or filled in (0)."""
+        """Return all that the model answers for one batch, and which tokens are real."""
         tokens = self._tokenizer(
             list(texts), padding=True, truncation=True, max_length=self._max_length, return_tensors="pt"
         )
         with self._lock:
             return self._model(**tokens), tokens["attention_mask"]
+
+
+def lacking(missing: Sequence[str], architecture: str) -> LoadError:
+    """Return why weights that are not complete are not served."""
+    return LoadError("open", f"the weights lack {len(missing)} tensors that {architecture} needs: {missing[0]}, …")
 
 
 def _limit(tokenizer: Any, config: Any) -> int:

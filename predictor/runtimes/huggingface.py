@@ -6,15 +6,18 @@ import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from predictor.model import Model
 from predictor.runtimes import cpus, pretrained, safetensors
-from predictor.runtimes.pretrained import Configs, Task
+from predictor.runtimes.pretrained import Configs, Plan, Task
 from predictor.runtimes.runtime import Files
 from torpor.errors import InvalidInputError, NotFoundError
+
+if TYPE_CHECKING:  # the module itself imports torch
+    from predictor.runtimes.encoder import Encoder
 
 _preparing = threading.Lock()
 
@@ -31,16 +34,15 @@ class HuggingFace:
         return pretrained.choose(names, allow_pickle=allow_pickle)
 
     def prepare(self) -> None:
-        """Import torch and what all models of the library need: by measure, most of the time to a first answer."""
-        # Before the import, which reads them: files are here, and nothing is to be asked for elsewhere.
+        """Import torch. transformers takes twice as long again, so it is left to the models that need it."""
+        # Before any import, which reads them: files are here, and nothing is to be asked for elsewhere.
         os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
         with _preparing:
             import torch
-            import transformers.modeling_utils  # noqa: F401
-            from transformers import AutoModel, AutoTokenizer  # noqa: F401
-            from transformers.utils.logging import disable_progress_bar
 
-            disable_progress_bar()
+            import predictor.runtimes.bert
+            import predictor.runtimes.embedder  # noqa: F401
+
             if "OMP_NUM_THREADS" not in os.environ:
                 torch.set_num_threads(cpus.available())
 
@@ -64,7 +66,20 @@ class HuggingFace:
             return Classifier(files.folder, plan)
         from predictor.runtimes.embedder import Embedder
 
-        return Embedder(files.folder, plan)
+        return Embedder(_encoder(files, plan), plan)
+
+
+def _encoder(files: Files, plan: Plan) -> Encoder:
+    from predictor.runtimes import bert, encoder
+
+    config = _object(files, pretrained.CONFIG)
+    tokenizer, own = _optional(files, "tokenizer_config.json"), _optional(files, "tokenizer.json")
+    if bert.fits(files.names, config, tokenizer or {}, own or {}):
+        weights = [each for each in files.names if each.endswith(pretrained.WEIGHTS) and "/" not in each]
+        return bert.BertEncoder(files.folder, weights, config, plan.max_length)
+    from transformers import AutoModel
+
+    return encoder.AutoEncoder(files.folder, plan, AutoModel)
 
 
 def configs(files: Files) -> Configs:
