@@ -6,12 +6,26 @@ import os
 import socket
 from pathlib import Path
 
+import httpx
+import psutil
 import pytest
 
-from tests.support.laptop import Laptop, running_laptop
+from tests.support.laptop import Laptop, running_laptop, wait_for
 from tests.support.manifests import knative_service
 
 pytestmark = pytest.mark.e2e
+
+RUNAWAY = """
+import os, signal
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        while True:
+            signal.pause()
+    os._exit(0)
+"""
+"""A pod that starts like this has a grandchild in a session of its own that is deaf to SIGTERM."""
 
 
 def test_after_kill_9_and_a_new_start_everything_is_there_and_answers(tmp_path: Path) -> None:
@@ -41,6 +55,53 @@ def test_a_running_pod_ends_with_torpor_up(tmp_path: Path) -> None:
         laptop.wait_ready("ksvc", "awake")
         assert len(laptop.processes()) > 4
         assert laptop.stop() == 0
+
+
+@pytest.mark.parametrize("victim", ["front", "supervisor", "both"])
+def test_nothing_survives_a_kill_9(victim: str, tmp_path: Path) -> None:
+    """Not even what ran away from a pod, whichever of the two processes above the services is killed."""
+    laptop = Laptop.new(tmp_path)
+    laptop.start()
+    assert laptop.process is not None
+    obj = knative_service("runaway")
+    (container,) = obj["spec"]["template"]["spec"]["containers"]
+    container["command"][-1] = RUNAWAY + container["command"][-1]
+    laptop.apply(obj)
+    laptop.wait_ready("ksvc", "runaway")
+    assert len([each for each in laptop.processes() if RUNAWAY in each.cmdline()[-1]]) == 2
+    (supervisor,) = psutil.Process(laptop.process.pid).children()
+    if victim != "front":
+        supervisor.kill()
+    if victim != "supervisor":
+        laptop.process.kill()
+    laptop.process.wait(30)
+    wait_for(lambda: not laptop.processes(), 30, "no orphan survives")
+
+
+def test_services_that_are_killed_come_back(tmp_path: Path) -> None:
+    """Each of the four: that is said, what is there answers again, and what is new gets ready."""
+    with running_laptop(tmp_path) as laptop:
+        laptop.apply(knative_service("there"))
+        laptop.wait_ready("ksvc", "there")
+        assert laptop.process is not None
+        for number, module in enumerate(("activator", "controller", "torpor.local.kubelet", "torpor.local.apiserver")):
+            below = psutil.Process(laptop.process.pid).children(recursive=True)
+            (victim,) = [each for each in below if module in each.cmdline()]
+            victim.kill()
+            wait_for(lambda count=number + 1: laptop.log.read_text().count("is started again") == count, 30, module)
+            wait_for(lambda: _answers(laptop, "there"), 60, f"an answer without the {module} of before")
+            wait_for(lambda: laptop.kubectl("get", "namespaces").returncode == 0, 60, "an API server")
+            laptop.apply(knative_service(f"new-{number}"))
+            laptop.wait_ready("ksvc", f"new-{number}")
+            wait_for(lambda name=f"new-{number}": _answers(laptop, name), 60, f"an answer of new-{number}")
+
+
+def _answers(laptop: Laptop, name: str) -> bool:
+    with laptop.client(name) as http:
+        try:
+            return http.get("/?n=1").status_code == 200
+        except httpx.TransportError:
+            return False
 
 
 def refused(laptop: Laptop, *args: str) -> str:
