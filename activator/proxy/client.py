@@ -183,9 +183,7 @@ class ClientConnection(asyncio.Protocol):
     def finished(self, exchange: Exchange) -> None:
         """The answer to the current exchange is written: go on to the next, if there may be one."""
         self.current = None
-        if exchange.client_closes and exchange.request_done:
-            self.transport.close()
-        elif not exchange.keep_alive or not exchange.request_done:
+        if not exchange.keep_alive or not exchange.request_done:
             self._linger()
         elif self._waiting:
             self._next()

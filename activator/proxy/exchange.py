@@ -30,7 +30,6 @@ class Exchange:
         "arrived_s",
         "chunked",
         "client",
-        "client_closes",
         "cold",
         "done",
         "error",
@@ -73,8 +72,6 @@ class Exchange:
         self.head_only = head_only
         self.chunked = self.http10 = self.expects = self.upgrade = self.request_done = False
         self.keep_alive = True
-        self.client_closes = False
-        """The client has said that it sends nothing after this request."""
         self.pending: list[bytes] | None = None
         """Of its body what came before there was a pod to send it to."""
         self.pending_size = 0

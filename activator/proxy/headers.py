@@ -52,6 +52,8 @@ STATUS_LINES = {code: b"HTTP/1.1 %d \r\n" % code for code in range(100, 1000)} |
 }
 
 _ALWAYS = frozenset({b"close", b"keep-alive", b"upgrade", b""})
+_USUAL = frozenset({b"keep-alive", b"close", b""})
+_NONE: frozenset[bytes] = frozenset()
 
 
 def tokens(value: bytes) -> list[bytes]:
@@ -61,6 +63,8 @@ def tokens(value: bytes) -> list[bytes]:
 
 def nominated(connection: bytes) -> frozenset[bytes]:
     """Return the fields that a Connection header declares to be for this connection only."""
+    if connection in _USUAL:
+        return _NONE
     return frozenset(tokens(connection)) - _ALWAYS
 
 

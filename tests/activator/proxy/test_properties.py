@@ -133,6 +133,8 @@ async def through_the_door(parts: list[bytes]) -> tuple[bytes, list[bytes]]:
 
 def has_done(connection: ClientConnection) -> bool:
     """Tell whether the door has read all that came, and answered all of it that was whole."""
+    if connection.transport.is_closing():
+        return True
     unread = array.array("i", [0])
     fcntl.ioctl(connection.transport.get_extra_info("socket").fileno(), termios.FIONREAD, unread)
     return not unread[0] and connection.current in (None, connection._reader.exchange)
