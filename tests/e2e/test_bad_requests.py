@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 from collections.abc import Iterator
 from typing import Any
 
@@ -112,7 +113,7 @@ def test_wrong_tokens_and_foreign_hosts_are_refused(laptop: Laptop) -> None:
     """The API asks for its token even on loopback, and does not answer to another name."""
     url = f"https://127.0.0.1:{laptop.api_port}/api/v1/namespaces"
     token = (laptop.data_dir / "token").read_text().strip()
-    authority = str(laptop.data_dir / "pki" / "ca.crt")
+    authority = ssl.create_default_context(cafile=laptop.data_dir / "pki" / "ca.crt")
     with httpx.Client(verify=authority) as http:
         assert http.get(url).status_code == 401
         assert http.get(url, headers={"Authorization": "Bearer wrong"}).status_code == 401

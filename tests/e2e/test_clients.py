@@ -110,19 +110,36 @@ async def test_the_kserve_sdk_creates_waits_and_predicts_by_v1_and_v2(laptop: La
         sdk.delete("iris-sdk", namespace="default")
 
 
-def _sdk_service(name: str, uri: str) -> Any:
+class _Serialized(dict[str, Any]):
+    """What `KServeClient.create` needs with version 37 of `kubernetes`: a dictionary that tells its version."""
+
+    api_version = "serving.kserve.io/v1beta1"
+
+
+def _serialize(model: Any) -> Any:
+    """Write a model of the SDK in the API's own field names; version 37 of `kubernetes` no longer does it."""
+    if isinstance(model, list):
+        return [_serialize(each) for each in model]
+    if hasattr(model, "attribute_map"):
+        fields = {wire: getattr(model, name) for name, wire in model.attribute_map.items()}
+        return {wire: _serialize(value) for wire, value in fields.items() if value is not None}
+    return model.to_dict() if hasattr(model, "to_dict") else model
+
+
+def _sdk_service(name: str, uri: str) -> _Serialized:
     """The object as the SDK's users build it."""
     from kserve import V1beta1InferenceService, V1beta1InferenceServiceSpec, V1beta1PredictorSpec, V1beta1SKLearnSpec
     from kubernetes.client import V1ObjectMeta
 
-    return V1beta1InferenceService(
-        api_version="serving.kserve.io/v1beta1",
+    service = V1beta1InferenceService(
+        api_version=_Serialized.api_version,
         kind="InferenceService",
         metadata=V1ObjectMeta(name=name, namespace="default"),
         spec=V1beta1InferenceServiceSpec(
             predictor=V1beta1PredictorSpec(min_replicas=0, sklearn=V1beta1SKLearnSpec(storage_uri=uri))
         ),
     )
+    return _Serialized(_serialize(service))
 
 
 def test_the_model_form_and_the_legacy_form_serve_the_same(laptop: Laptop) -> None:
