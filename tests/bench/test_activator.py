@@ -14,6 +14,7 @@ from scripts.benchmarks.activator.figures import (
     Round,
     Sample,
     added_ratio,
+    foreign,
     medians,
     parse,
     rate_ratio,
@@ -111,6 +112,12 @@ def test_summary() -> None:
     expected = {"rps", "rps_vs_envoy", "rps_vs_nginx", "added_p50_vs_envoy", "added_p99_vs_envoy"}
     assert set(summary(ROUNDS)) == expected
     assert summary(ROUNDS)["rps"] == 40e3
+
+
+def test_foreign_work() -> None:
+    """What else the machine did counts where a proxy was measured, not while the backend was asked directly."""
+    quiet, busy = (Sample(1, 1, 1, 1, 0, foreign=part) for part in (0.0, 0.5))
+    assert foreign([{DIRECT: quiet, ACTIVATOR: busy, NGINX: busy, ENVOY: quiet}]) == 0.5
 
 
 @given(st.lists(st.floats(1, 1e6), min_size=1, max_size=9))

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from cores import divide
-from figures import Round, medians, summary
+from figures import Round, foreign, medians, summary
 from load import Load
 from peers import find, versions
 from rich.console import Console
@@ -34,6 +34,7 @@ from servers import Target, running
 
 from torpor.errors import TorporError
 
+QUIET = 0.1
 EXAMPLE = "example: scripts/bench/activator --quick"
 
 
@@ -47,9 +48,14 @@ async def measure(rounds: int, seconds: float, connections: int, show: Console) 
             busy, alone = await _rounds(load, targets, rounds, seconds, connections)
     for count, taken in ((connections, busy), (1, alone)):
         show.print(table(taken, targets, f"{count} connection{'s' if count > 1 else ''}, median of {rounds}"))
+    elsewhere = foreign(busy)
+    if elsewhere > QUIET:
+        show.print(
+            f"[yellow]the proxies' core was at other work for {elsewhere:.0%} of the time: the figures are rough"
+        )
     figures = summary(busy)
     one = {f"{key}_1_connection": value for key, value in summary(alone).items()}
-    return {**figures, **one, "connections": connections, "rounds": rounds}
+    return {**figures, **one, "foreign_cpu": elsewhere, "connections": connections}
 
 
 async def _rounds(

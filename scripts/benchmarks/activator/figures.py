@@ -27,6 +27,8 @@ class Sample:
     """Answers other than 2xx and 3xx, and connections that failed."""
     cpu_us: float = 0.0
     """Processor time of the proxy per request."""
+    foreign: float = 0.0
+    """Part of the time in which the proxy's core did something else: other work of the machine."""
 
 
 Round = Mapping[str, Sample]
@@ -54,6 +56,7 @@ def medians(rounds: Sequence[Round], target: str) -> Sample:
         requests=sum(each.requests for each in samples),
         errors=sum(each.errors for each in samples),
         cpu_us=median(each.cpu_us for each in samples),
+        foreign=median(each.foreign for each in samples),
     )
 
 
@@ -80,6 +83,11 @@ def summary(rounds: Sequence[Round]) -> dict[str, float | None]:
         "added_p50_vs_envoy": _rounded(added_ratio(rounds, "p50_us")),
         "added_p99_vs_envoy": _rounded(added_ratio(rounds, "p99_us")),
     }
+
+
+def foreign(rounds: Sequence[Round]) -> float:
+    """Return how much of the proxies' core went elsewhere while they were measured; the more, the rougher all is."""
+    return round(median(sample.foreign for each in rounds for name, sample in each.items() if name != DIRECT), 3)
 
 
 def _rounded(value: float | None) -> float | None:

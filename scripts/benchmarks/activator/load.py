@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 from cores import Cores
 from door import HOST
 from figures import Sample, parse
@@ -28,6 +30,7 @@ class Load:
     """wrk, with one thread on its core."""
 
     def __init__(self, peers: Peers, cores: Cores, folder: Path) -> None:
+        self._proxy_core = cores.proxy
         self._script = folder / "infer.lua"
         self._script.write_text(SCRIPT)
         self._command = [peers.taskset, "-c", str(cores.load), peers.wrk, "-t1", "--latency", "-s", str(self._script)]
@@ -35,7 +38,7 @@ class Load:
     async def sample(self, target: Target, connections: int, seconds: float) -> Sample:
         """Load one target for so long; raises UpstreamError where any request failed."""
         command = [*self._command, f"-c{connections}", f"-d{max(1, round(seconds))}s"]
-        before_s = target.cpu_s()
+        begin_s, before_s, busy_s = time.monotonic(), target.cpu_s(), _busy_s(self._proxy_core)
         process = await asyncio.create_subprocess_exec(
             *command,
             f"http://127.0.0.1:{target.port}/",
@@ -51,4 +54,13 @@ class Load:
         sample = parse(output.decode())
         if sample.errors:
             raise UpstreamError(f"{sample.errors} requests to {target.name} failed:\n{output.decode()}")
-        return replace(sample, cpu_us=1e6 * (target.cpu_s() - before_s) / max(1, sample.requests))
+        used_s, busy_s = target.cpu_s() - before_s, _busy_s(self._proxy_core) - busy_s
+        elapsed_s = time.monotonic() - begin_s
+        foreign = min(1.0, max(0.0, (busy_s - used_s) / elapsed_s))
+        return replace(sample, cpu_us=1e6 * used_s / max(1, sample.requests), foreign=foreign)
+
+
+def _busy_s(core: int) -> float:
+    """Return for how long a core has worked since the machine was started; what the hypervisor took counts too."""
+    times = psutil.cpu_times(percpu=True)[core]
+    return float(sum(times[:8]) - times.idle - times.iowait)  # the last two are within the first two
