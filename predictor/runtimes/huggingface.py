@@ -74,8 +74,8 @@ def _encoder(files: Files, plan: Plan) -> Encoder:
 
     config = _object(files, pretrained.CONFIG)
     tokenizer, own = _optional(files, "tokenizer_config.json"), _optional(files, "tokenizer.json")
-    if bert.fits(files.names, config, tokenizer or {}, own or {}):
-        weights = [each for each in files.names if each.endswith(pretrained.WEIGHTS) and "/" not in each]
+    weights = [each for each in files.names if each.endswith(pretrained.WEIGHTS) and "/" not in each]
+    if weights and bert.fits(files.names, config, tokenizer or {}, own or {}):
         return bert.BertEncoder(files.folder, weights, config, plan.max_length)
     from transformers import AutoModel
 

@@ -25,12 +25,17 @@ class LocalPlace:
                 return Listing(tuple(self._files()), self.path)
             return Listing((File(self.path.name, self.path.stat().st_size),), self.path.parent)
         except FileNotFoundError as error:
-            raise NotFoundError(f"{self.uri}: {self.path} does not exist") from error
+            raise NotFoundError(f"{self._named} does not exist") from error
         except PermissionError as error:
             raise ForbiddenError(f"{self.uri}: user {os.getuid()} may not read {error.filename}") from error
 
     def fetch(self, files: Sequence[File], folder: Path, received: Callable[[int], None], stop: Stop) -> None:
         """Nothing to do: `look` says that the files are here."""
+
+    @property
+    def _named(self) -> str:
+        """As the user wrote it, and, where that is something else, as it is on this machine."""
+        return self.uri if self.uri == str(self.path) else f"{self.uri}: {self.path}"
 
     def _files(self) -> Iterator[File]:
         count = 0
@@ -41,7 +46,7 @@ class LocalPlace:
             if count > MOST_FILES:
                 raise TooLargeError(f"{self.uri} holds more than {MOST_FILES} files; name the folder of one model")
         if not count:
-            raise NotFoundError(f"{self.uri}: there is no file in {self.path}")
+            raise NotFoundError(f"{self._named} holds no file")
 
 
 def plain(path: str) -> LocalPlace:

@@ -22,7 +22,7 @@ from predictor.runtimes.runtime import Files
 from predictor.runtimes.safetensors import CorruptError
 from predictor.runtimes.texts import batches
 from tests.support.models import minilm
-from torpor.errors import InvalidInputError, LoadError, NotFoundError, UnsupportedError
+from torpor.errors import ForbiddenError, InvalidInputError, LoadError, NotFoundError, UnsupportedError
 from torpor.protocol.tensors import Tensor
 
 TOLERANCE = 1e-5
@@ -37,10 +37,10 @@ TEXTS = [
 ]
 
 
-def opened(folder: Path) -> Model:
+def opened(folder: Path, *, allow_pickle: bool = False) -> Model:
     runtime = HuggingFace()
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
-    files = Files(folder, runtime.choose(names, allow_pickle=False))
+    files = Files(folder, runtime.choose(names, allow_pickle=allow_pickle), allow_pickle)
     runtime.verify(files)
     return runtime.open(files)
 
@@ -192,6 +192,19 @@ def test_what_generates_is_refused_by_name(copied: Path) -> None:
     change(copied / "config.json", architectures=["LlamaForCausalLM"])
     with pytest.raises(UnsupportedError, match=r"LlamaForCausalLM generates"):
         opened(copied)
+
+
+def test_pickled_weights_are_served_where_their_place_is_trusted(copied: Path, direct: list[list[float]]) -> None:
+    """And refused elsewhere."""
+    HuggingFace().prepare()
+    import torch
+    from safetensors.torch import load_file
+
+    torch.save(load_file(copied / "model.safetensors"), copied / "pytorch_model.bin")
+    (copied / "model.safetensors").unlink()
+    with pytest.raises(ForbiddenError, match=r"pytorch_model.bin is a pickle.*torpor.dev/allow-pickle"):
+        opened(copied)
+    assert_same(opened(copied, allow_pickle=True).predict(TEXTS[:2]), direct[:2])
 
 
 @pytest.mark.parametrize("alone", [True, False], ids=["by-torch-alone", "by-the-library"])

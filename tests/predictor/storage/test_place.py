@@ -82,7 +82,7 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_an_empty_folder_is_no_model(tmp_path: Path) -> None:
     """It is told apart from one that does not exist."""
-    with pytest.raises(NotFoundError, match="there is no file in"):
+    with pytest.raises(NotFoundError, match=rf"^{tmp_path} holds no file$"):
         place(str(tmp_path), NONE).look()
 
 
