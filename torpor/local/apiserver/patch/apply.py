@@ -107,17 +107,18 @@ def _prune(schema: Node, value: Any, path: Path, gone: FieldSet, alive: FieldSet
             for name, each in value.items()
             if (left := _prune(schema.child(name) or ANYTHING, each, (*path, f"f:{name}"), gone, alive)) is not _GONE
         }
-        # What became empty by this goes too; the object itself stays.
-        return pruned if pruned or not path else _GONE
+        # What became empty by this goes too, unless somebody wants it empty; the object itself stays.
+        return pruned if pruned or not path or path in alive else _GONE
     if isinstance(value, list) and value and associative(schema, value):
         items = schema.items or ANYTHING
         left_items = [(item, _prune(items, item, (*path, item_element(schema, item)), gone, alive)) for item in value]
         # What identifies an item stays as long as the item does.
-        return [
+        pruned_items = [
             {key: item[key] for key in schema.keys if key in item} | left if isinstance(left, dict) else left
             for item, left in left_items
             if left is not _GONE
-        ] or _GONE
+        ]
+        return pruned_items if pruned_items or path in alive else _GONE
     return value
 
 

@@ -56,7 +56,7 @@ def _retained(target: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
     if keep is None:
         return dict(target)
     given = [key for key, value in patch.items() if not key.startswith("$") and value is not None]
-    if not isinstance(keep, list) or not set(given) <= set(keep):
+    if not isinstance(keep, list) or any(key not in keep for key in given):
         raise bad_request(f"{RETAIN} directive must contain all keys that the patch sets: {', '.join(given)}")
     return {key: value for key, value in target.items() if key in keep}
 
@@ -79,13 +79,14 @@ def _merge_list(schema: Node, target: Any, patch: list[Any]) -> list[Any]:
 def _merge_items(schema: Node, items: Node, known: list[Any], patch: list[Any]) -> list[Any]:
     """Merge lists of objects by their key; items may say that they delete or replace."""
     key = schema.merge_key
-    if any(isinstance(item, dict) and item.get(DIRECTIVE) == "replace" for item in patch):
-        rest = [item for item in patch if not (isinstance(item, dict) and set(item) == {DIRECTIVE})]
-        return [_clean(items, {k: v for k, v in item.items() if k != DIRECTIVE}) for item in rest]
+    for item in patch:
+        if not isinstance(item, dict) or (key not in item and item != {DIRECTIVE: "replace"}):
+            raise bad_request(f"map: {item} does not contain declared merge key: {key}")
+    if any(item.get(DIRECTIVE) == "replace" for item in patch):
+        rest = [{name: value for name, value in item.items() if name != DIRECTIVE} for item in patch]
+        return [_clean(items, item) for item in rest if item]
     merged = list(known)
     for item in patch:
-        if not isinstance(item, dict) or key not in item:
-            raise bad_request(f"map: {item} does not contain declared merge key: {key}")
         places = [index for index, each in enumerate(merged) if isinstance(each, dict) and each.get(key) == item[key]]
         if item.get(DIRECTIVE) == "delete":
             merged = [each for index, each in enumerate(merged) if index not in places]
