@@ -86,7 +86,7 @@ values = st.recursive(
         st.none(), st.booleans(), st.integers(-3, 3), st.floats(-2, 2), st.sampled_from(["", "a", "1Gi", "MQ=="])
     ),
     lambda each: st.one_of(st.lists(each, max_size=3), st.dictionaries(words, each, max_size=4)),
-    max_leaves=15,
+    max_leaves=8,
 )
 
 

@@ -34,13 +34,13 @@ RFC_7386 = [
 scalars = st.one_of(st.booleans(), st.integers(-3, 3), st.sampled_from(["", "a", "b"]))
 keys = st.sampled_from(["a", "b", "c", "d"])
 values = st.recursive(
-    scalars, lambda each: st.one_of(st.lists(each, max_size=3), st.dictionaries(keys, each, max_size=3)), max_leaves=12
+    scalars, lambda each: st.one_of(st.lists(each, max_size=3), st.dictionaries(keys, each, max_size=3)), max_leaves=6
 )
 objects = st.dictionaries(keys, values, max_size=4)
 """Without nulls: what the API holds has none."""
 patches = st.dictionaries(
     keys,
-    st.recursive(st.one_of(scalars, st.none()), lambda each: st.dictionaries(keys, each, max_size=3), max_leaves=8),
+    st.recursive(st.one_of(scalars, st.none()), lambda each: st.dictionaries(keys, each, max_size=3), max_leaves=5),
 )
 
 

@@ -150,7 +150,7 @@ words = st.sampled_from(
 anything = st.recursive(
     st.one_of(scalars, st.none(), st.sampled_from(["replace", "delete", "merge", "a", "b"])),
     lambda each: st.one_of(st.lists(each, max_size=3), st.dictionaries(words, each, max_size=4)),
-    max_leaves=15,
+    max_leaves=8,
 )
 
 
