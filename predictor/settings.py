@@ -74,10 +74,16 @@ def _source(environ: Mapping[str, str]) -> Source:
         name=_required(environ, "TORPOR_MODEL_NAME", "give the name that clients ask the model by"),
         format=_required(environ, "TORPOR_MODEL_FORMAT", "give the format of the model: huggingface, sklearn, python"),
         uri=_required(environ, "STORAGE_URI", "give where the model lies: s3://…, pvc://…, file://…"),
-        model_dir=Path(environ.get("TORPOR_MODEL_DIR") or environ.get("TMPDIR") or "/tmp"),  # noqa: S108  # a folder of its own is made in it
+        model_dir=_model_dir(environ),
         allow_pickle=read.flag("TORPOR_ALLOW_PICKLE", allow_pickle) if allow_pickle else False,
         storage=storage.read(environ),
     )
+
+
+def _model_dir(environ: Mapping[str, str]) -> Path:
+    """Return where a fetched model gets a folder of its own: with the pod's files, which go when the pod does."""
+    named = (environ.get(name) for name in ("TORPOR_MODEL_DIR", "TORPOR_POD_DIR", "TMPDIR"))
+    return Path(next(filter(None, named), "/tmp"))  # noqa: S108  # nothing is written into it but that folder
 
 
 def _required(environ: Mapping[str, str], key: str, allowed: str) -> str:

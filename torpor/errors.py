@@ -5,6 +5,7 @@ Status codes are not here: `torpor.web.status` maps these types to them, in one 
 
 from __future__ import annotations
 
+import reprlib
 from typing import ClassVar
 
 
@@ -82,6 +83,10 @@ class DeadlineError(TorporError):
     retryable: ClassVar[bool] = True
 
 
+class ModelError(TorporError):
+    """The model was asked rightly and did not answer rightly."""
+
+
 class LoadError(TorporError):
     """A model could not be loaded.
 
@@ -94,6 +99,12 @@ class LoadError(TorporError):
         super().__init__(message)
 
 
+_BRIEF = reprlib.Repr()
+_BRIEF.maxstring = _BRIEF.maxother = _BRIEF.maxlong = 1000  # cut below, at the end and not in the middle
+_BRIEF.maxlist = _BRIEF.maxtuple = _BRIEF.maxdict = _BRIEF.maxset = 10
+
+
 def _short(value: object, limit: int = 200) -> str:
-    text = repr(value)
+    """Return what a person needs to recognise a value, however large it is."""
+    text = _BRIEF.repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"

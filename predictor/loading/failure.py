@@ -8,9 +8,9 @@ import os
 from torpor.errors import LoadError, TorporError
 
 _ADVICE = {
-    errno.ENOSPC: "the disk is full; free some space, or set TMPDIR to a larger disk",
-    errno.EDQUOT: "the disk quota is used up; free some space, or set TMPDIR to another disk",
-    errno.EROFS: "the file system is read-only; set TMPDIR to a folder that can be written to",
+    errno.ENOSPC: "the disk is full; free some space, or set TORPOR_MODEL_DIR to a larger disk",
+    errno.EDQUOT: "the disk quota is used up; free some space, or set TORPOR_MODEL_DIR to another disk",
+    errno.EROFS: "the file system is read-only; set TORPOR_MODEL_DIR to a folder that can be written to",
     errno.ENOENT: "it does not exist",
     errno.EMFILE: "too many files are open; raise the limit (ulimit -n)",
 }

@@ -101,7 +101,7 @@ def _check_space(needed: int, folder: Path) -> None:
         raise LoadError(
             "fetch",
             f"the model needs {needed / 1e6:,.0f} MB in {folder.parent}, and {free / 1e6:,.0f} MB are free;"
-            " free some space, or set TMPDIR to a larger disk",
+            " free some space, or set TORPOR_MODEL_DIR to a larger disk",
         )
 
 

@@ -16,7 +16,7 @@ import orjson
 
 from predictor.model import Model, Signature, TensorSpec
 from predictor.runtimes.runtime import Files
-from torpor.errors import InvalidInputError, LoadError, NotFoundError, TorporError
+from torpor.errors import InvalidInputError, LoadError, ModelError, NotFoundError, TorporError
 
 if TYPE_CHECKING:
     from torpor.protocol.tensors import Tensor
@@ -81,15 +81,18 @@ class PythonModel:
         except TorporError:
             raise
         except ValueError as error:
-            # How Python says that a value is wrong. Anything else is the model's own failure, and not for clients.
+            # How Python says that a value is wrong.
             raise InvalidInputError("instances", instances, str(error)) from error
+        except Exception as error:
+            # Its words may hold what is not for clients.
+            raise ModelError(f"predict of {SCRIPT} raised {type(error).__name__}; the pod's log says more") from error
         predictions = _plain(given)
         if not isinstance(predictions, list):
-            raise TorporError(
+            raise ModelError(
                 f"predict of {SCRIPT} returned {type(given).__name__}; a list with one prediction each is needed"
             )
         if len(predictions) != len(instances):
-            raise TorporError(
+            raise ModelError(
                 f"predict of {SCRIPT} returned {len(predictions)} predictions for {len(instances)} instances"
             )
         return predictions

@@ -14,6 +14,8 @@ TRAFFIC_TARGET = f"{PACKAGE}.TrafficTarget"
 
 TEXT: Schema = {"type": "string"}
 COUNT: Schema = {"type": "integer", "format": "int64"}
+HANDLERS = {"httpGet": "HTTPGetAction", "tcpSocket": "TCPSocketAction"}
+"""Of a probe: those that ask a port."""
 STRINGS: Schema = {"type": "object", "additionalProperties": TEXT}
 
 
@@ -24,6 +26,8 @@ def definitions(kubernetes: dict[str, Schema]) -> dict[str, Schema]:
         CONDITION: _condition(),
         TRAFFIC_TARGET: _traffic_target(),
         f"{PACKAGE}.Container": _container(kubernetes["io.k8s.v1.Container"]),
+        f"{PACKAGE}.Probe": _probe(kubernetes["io.k8s.v1.Probe"]),
+        **{f"{PACKAGE}.{name}": _without_port(kubernetes[f"io.k8s.v1.{name}"]) for name in HANDLERS.values()},
         f"{PACKAGE}.RevisionSpec": _revision_spec(kubernetes["io.k8s.v1.PodSpec"]),
         f"{PACKAGE}.RevisionTemplateSpec": _object(
             {"metadata": _ref("io.k8s.v1.ObjectMeta"), "spec": _ref(f"{PACKAGE}.RevisionSpec")},
@@ -148,7 +152,25 @@ def _container(container: Schema) -> Schema:
     """Knative gives a container a name where it has none."""
     schema = copy.deepcopy(container)
     schema.pop("required", None)
+    for name in ("livenessProbe", "readinessProbe", "startupProbe"):
+        schema["properties"][name] = _about(_ref(f"{PACKAGE}.Probe"), schema["properties"][name].get("description", ""))
     return schema
+
+
+def _probe(probe: Schema) -> Schema:
+    schema = copy.deepcopy(probe)
+    for name, handler in HANDLERS.items():
+        schema["properties"][name] = _about(
+            _ref(f"{PACKAGE}.{handler}"), schema["properties"][name].get("description", "")
+        )
+    return schema
+
+
+def _without_port(handler: Schema) -> Schema:
+    """A revision serves on one port, so a probe need not say which."""
+    schema = copy.deepcopy(handler)
+    schema["required"] = [name for name in schema.get("required", ()) if name != "port"]
+    return schema if schema["required"] else {key: value for key, value in schema.items() if key != "required"}
 
 
 def _revision_spec(pod_spec: Schema) -> Schema:

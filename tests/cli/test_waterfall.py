@@ -22,12 +22,12 @@ def drawn(stages: list[Stage], now_s: float) -> list[str]:
 def test_each_bar_begins_where_its_stage_began() -> None:
     """One second of ten cells is split as the seconds are."""
     lines = drawn([Stage("wake", 0.0, 0.5), Stage("fetch", 0.5, 0.5, 2_000_000)], 1.0)
-    assert lines == ["wake   ━━━━━       0.500 s", "fetch       ━━━━━  0.500 s  2.0 MB, 4.0 MB/s"]
+    assert lines == ["wake   ━━━━━         0.500 s", "fetch       ━━━━━    0.500 s  2.0 MB, 4.0 MB/s"]
 
 
 def test_an_open_stage_ends_now() -> None:
     """What goes on is drawn as long as it has lasted."""
-    assert drawn([Stage("wake", 0.0, None)], 2.0) == ["wake  ━━━━━━━━━━  2.000 s"]
+    assert drawn([Stage("wake", 0.0, None)], 2.0) == ["wake  ━━━━━━━━━━    2.000 s"]
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.integers(5, 80))

@@ -21,13 +21,14 @@ COLOURS = {
 }
 
 
-def waterfall(stages: Sequence[Stage], now_s: float, width: int = 48, note: str = "") -> Table:
+def waterfall(stages: Sequence[Stage], now_s: float, width: int = 40, note: str = "") -> Table:
     """Return the stages as a table of name, bar, seconds and bytes; `now_s` is where open ones end for now."""
     whole = max([stage.began_s + stage.length_s(now_s) for stage in stages], default=0.0) or 1e-9
     grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(no_wrap=True)
+    # Where the terminal is narrow the last column gives way, for a cut-off number says nothing.
+    grid.add_column(no_wrap=True, min_width=max([len(stage.name) for stage in stages], default=0))
     grid.add_column(no_wrap=True, width=width)
-    grid.add_column(justify="right", no_wrap=True)
+    grid.add_column(justify="right", no_wrap=True, min_width=len("000.000 s"))
     grid.add_column(no_wrap=True, style="dim")
     for stage in stages:
         length = stage.length_s(now_s)

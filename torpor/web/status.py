@@ -32,6 +32,7 @@ TABLE: tuple[tuple[type[errors.TorporError], int, str], ...] = (
     (errors.ConflictError, 409, "Conflict"),
     (errors.HeadTooLargeError, 431, "HeadTooLarge"),
     (errors.TooLargeError, 413, "TooLarge"),
+    (errors.ModelError, 500, "ModelFailed"),
     (errors.UnsupportedError, 501, "Unsupported"),
     (errors.UpstreamError, 502, "UpstreamFailed"),
     (errors.QueueFullError, 503, "QueueFull"),

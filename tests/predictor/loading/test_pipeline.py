@@ -205,7 +205,7 @@ async def test_a_disk_that_is_too_small_is_known_before_the_fetch(
     """With both numbers."""
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1_000_000}))
     pod = Load(tmp_path, "python", "s3://loads/plus-one", bucket.url)
-    with pytest.raises(LoadError, match=r"needs 3 MB in .*, and 1 MB are free.*TMPDIR") as caught:
+    with pytest.raises(LoadError, match=r"needs 3 MB in .*, and 1 MB are free.*TORPOR_MODEL_DIR") as caught:
         await pod.run()
     assert caught.value.stage == "fetch"
     assert pod.left == []

@@ -14,7 +14,7 @@ from predictor.model import Model
 from predictor.runtimes.python import PythonClass
 from predictor.runtimes.runtime import Files
 from tests.support.models import save_python_model
-from torpor.errors import InvalidInputError, LoadError, NotFoundError, TorporError
+from torpor.errors import InvalidInputError, LoadError, ModelError, NotFoundError, TorporError
 from torpor.protocol.tensors import Tensor
 
 ECHO = "class Model:\n    def predict(self, instances):\n        return instances\n"
@@ -152,10 +152,12 @@ def test_a_value_error_is_the_clients_fault(tmp_path: Path) -> None:
         predicting(tmp_path, "raise ValueError('age must be positive')").predict([-1])
 
 
-def test_any_other_error_stays_what_it_is(tmp_path: Path) -> None:
-    """The endpoint logs it and gives nothing away."""
-    with pytest.raises(KeyError):
+def test_any_other_error_is_the_models_own_failure(tmp_path: Path) -> None:
+    """Who asked is told its type; its words, which may hold anything, go to the log alone."""
+    with pytest.raises(ModelError, match="raised KeyError") as caught:
         predicting(tmp_path, "return {}['secret']").predict([1])
+    assert "secret" not in str(caught.value)
+    assert isinstance(caught.value.__cause__, KeyError)
 
 
 @pytest.mark.parametrize(
