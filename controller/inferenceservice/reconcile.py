@@ -201,4 +201,4 @@ def _notes(before: Object, after: Object) -> Iterator[Note]:
     if was.is_true and not is_.is_true:
         yield Note("Warning", "InferenceServiceNotReady", f"InferenceService [{name}] is no longer Ready")
     if is_.is_false and (is_.reason, is_.message) != (was.reason, was.message):
-        yield Note("Warning", is_.reason, is_.message)
+        yield Note("Normal" if is_.reason == STOPPED else "Warning", is_.reason, is_.message)

@@ -92,7 +92,9 @@ def _mark(obj: Object, type_: str) -> Mark:
 
 def ingress_of(route: Object) -> Mark:
     """Return whether the InferenceService's own name leads anywhere yet."""
-    return _mark(route, READY)
+    mark = _mark(route, READY)
+    # It is made together with what it leads to: that is not missing, it is on its way.
+    return unknown("Deploying", mark.message) if mark.reason == "ConfigurationMissing" else mark
 
 
 def _across(mark: Mark, type_: str) -> Mark:

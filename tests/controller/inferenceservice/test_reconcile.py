@@ -323,6 +323,17 @@ def test_somebody_elses_route_is_left_alone() -> None:
     assert "url" not in world.status
 
 
+def test_a_route_that_comes_before_its_configuration_has_not_failed() -> None:
+    """Both are made together; whoever waits is not told of a failure."""
+    world = World(isvc())
+    world.settle()
+    world.knative("r1")
+    assert world.route is not None
+    world.route["status"]["conditions"] = [condition("Ready", "False", "ConfigurationMissing", "not found")]
+    world.settle()
+    assert (world.mark("Ready")["status"], world.mark("IngressReady")["status"]) == ("Unknown", "Unknown")
+
+
 def test_a_service_that_is_being_deleted_is_waited_for() -> None:
     """Its name is free only when it is gone."""
     world = ready_world()
@@ -339,6 +350,7 @@ def test_stop_takes_the_service_away_and_start_brings_it_back() -> None:
     world = ready_world()
     world.change({}, annotations={"serving.kserve.io/stop": "true"})
     plan = world.settle()
+    assert notes(plan) == [("Warning", "InferenceServiceNotReady"), ("Normal", "Stopped")]
     assert [(delete.name, delete.uid) for delete in plan.deletes] == [(SERVICE, "u-services"), (NAME, "u-routes")]
     assert {type_: statuses(world)[type_] for type_ in ("Stopped", "Ready", "PredictorReady", "IngressReady")} == {
         "Stopped": "True",
