@@ -43,16 +43,14 @@ async def measure(rounds: int, seconds: float, connections: int, show: Console) 
     peers, cores = find(show), divide(sorted(os.sched_getaffinity(0)))
     show.print(f"{versions(peers)}; {cores}")
     with _scratch() as folder:
-        load = Load(peers, cores, folder)
         async with running(peers, cores, folder) as targets:
+            load = Load(peers, cores, folder, targets[0])
             busy, alone = await _rounds(load, targets, rounds, seconds, connections)
     for count, taken in ((connections, busy), (1, alone)):
         show.print(table(taken, targets, f"{count} connection{'s' if count > 1 else ''}, median of {rounds}"))
     elsewhere = foreign(busy)
     if elsewhere > QUIET:
-        show.print(
-            f"[yellow]the proxies' core was at other work for {elsewhere:.0%} of the time: the figures are rough"
-        )
+        show.print(f"[yellow]the cores were at other work for {elsewhere:.0%} of the time: the figures are rough")
     figures = summary(busy)
     one = {f"{key}_1_connection": value for key, value in summary(alone).items()}
     return {**figures, **one, "foreign_cpu": elsewhere, "connections": connections}

@@ -15,6 +15,11 @@ class Cores:
     backend: int
     load: int
 
+    @property
+    def used(self) -> frozenset[int]:
+        """Return all of them."""
+        return frozenset((self.proxy, self.backend, self.load))
+
     def __str__(self) -> str:
         rest = (
             f"core {self.load} load generator and backend together"

@@ -28,7 +28,7 @@ class Sample:
     cpu_us: float = 0.0
     """Processor time of the proxy per request."""
     foreign: float = 0.0
-    """Part of the time in which the proxy's core did something else: other work of the machine."""
+    """Part of the time of the cores in use that went to other work of the machine."""
 
 
 Round = Mapping[str, Sample]
@@ -86,7 +86,7 @@ def summary(rounds: Sequence[Round]) -> dict[str, float | None]:
 
 
 def foreign(rounds: Sequence[Round]) -> float:
-    """Return how much of the proxies' core went elsewhere while they were measured; the more, the rougher all is."""
+    """Return how much of the cores went elsewhere while proxies were measured; the more, the rougher all is."""
     return round(median(sample.foreign for each in rounds for name, sample in each.items() if name != DIRECT), 3)
 
 

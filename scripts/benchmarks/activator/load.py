@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -29,8 +30,9 @@ wrk.body = '{BODY}'
 class Load:
     """wrk, with one thread on its core."""
 
-    def __init__(self, peers: Peers, cores: Cores, folder: Path) -> None:
-        self._proxy_core = cores.proxy
+    def __init__(self, peers: Peers, cores: Cores, folder: Path, backend: Target) -> None:
+        self._cores = cores.used
+        self._backend = backend
         self._script = folder / "infer.lua"
         self._script.write_text(SCRIPT)
         self._command = [peers.taskset, "-c", str(cores.load), peers.wrk, "-t1", "--latency", "-s", str(self._script)]
@@ -38,7 +40,7 @@ class Load:
     async def sample(self, target: Target, connections: int, seconds: float) -> Sample:
         """Load one target for so long; raises UpstreamError where any request failed."""
         command = [*self._command, f"-c{connections}", f"-d{max(1, round(seconds))}s"]
-        begin_s, before_s, busy_s = time.monotonic(), target.cpu_s(), _busy_s(self._proxy_core)
+        begin_s, before_s, ours_s, busy_s = time.monotonic(), target.cpu_s(), self._ours_s(target), self._busy_s()
         process = await asyncio.create_subprocess_exec(
             *command,
             f"http://127.0.0.1:{target.port}/",
@@ -54,13 +56,18 @@ class Load:
         sample = parse(output.decode())
         if sample.errors:
             raise UpstreamError(f"{sample.errors} requests to {target.name} failed:\n{output.decode()}")
-        used_s, busy_s = target.cpu_s() - before_s, _busy_s(self._proxy_core) - busy_s
-        elapsed_s = time.monotonic() - begin_s
-        foreign = min(1.0, max(0.0, (busy_s - used_s) / elapsed_s))
-        return replace(sample, cpu_us=1e6 * used_s / max(1, sample.requests), foreign=foreign)
+        foreign_s = (self._busy_s() - busy_s) - (self._ours_s(target) - ours_s)
+        foreign = foreign_s / len(self._cores) / (time.monotonic() - begin_s)
+        used_us = 1e6 * (target.cpu_s() - before_s)
+        return replace(sample, cpu_us=used_us / max(1, sample.requests), foreign=min(1.0, max(0.0, foreign)))
 
+    def _ours_s(self, target: Target) -> float:
+        """Return how much processor time this benchmark has used: proxy, backend, and the load generators so far."""
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        load_s = children.ru_utime + children.ru_stime
+        return load_s + sum(each.cpu_s() for each in {target.port: target, self._backend.port: self._backend}.values())
 
-def _busy_s(core: int) -> float:
-    """Return for how long a core has worked since the machine was started; what the hypervisor took counts too."""
-    times = psutil.cpu_times(percpu=True)[core]
-    return float(sum(times[:8]) - times.idle - times.iowait)  # the last two are within the first two
+    def _busy_s(self) -> float:
+        """Return for how long the cores have worked since the machine was started; what the hypervisor took counts."""
+        times = [each for core, each in enumerate(psutil.cpu_times(percpu=True)) if core in self._cores]
+        return float(sum(sum(each[:8]) - each.idle - each.iowait for each in times))  # [8:] is part of [:2]
