@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import TYPE_CHECKING
 
 from activator.proxy.headers import CRLF, STATUS_LINES, chunk, last_chunk, nominated, without
 from activator.throttle import coldstart
+from activator.throttle.affinity import Sessions, point
 from activator.throttle.pod import Pod
 from activator.throttle.throttler import Throttler
 from torpor.errors import DeadlineError, TorporError, UpstreamError
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from activator.proxy.upstream import Upstream
 
 NO_BODY = frozenset({204, 304})
+SESSION_BYTES = 12
+"""Of a session's name that is made here: not to be guessed."""
 
 
 class Exchange:
@@ -32,6 +36,7 @@ class Exchange:
         "client",
         "cold",
         "done",
+        "echo",
         "error",
         "expects",
         "framed",
@@ -48,6 +53,7 @@ class Exchange:
         "refused_since_s",
         "request_done",
         "responded",
+        "session",
         "status",
         "throttler",
         "tunnel",
@@ -76,11 +82,14 @@ class Exchange:
         """Of its body what came before there was a pod to send it to."""
         self.pending_size = 0
         # The slot.
+        self.session: int | None = None
         self.cold = self.done = False
         self.pod: Pod | None = None
         self.upstream: Upstream | None = None
         self.refused_since_s: float | None = None
         # The answer.
+        self.echo = b""
+        """Lines of ours that go with it."""
         self.status = 0
         self.responded = self.framed = self.moved = self.tunnel = False
 
@@ -95,6 +104,8 @@ class Exchange:
             self.client.fail(self, self.error)
             return
         throttler = self.throttler
+        if throttler.sessions is not None:
+            self._join_session(throttler.sessions)
         self.cold = not throttler.pods
         try:
             pod = throttler.enter(self, now_s)
@@ -114,6 +125,8 @@ class Exchange:
     def sent_on(self, throttler: Throttler, now_s: float) -> None:
         """Wait for the revision that a route leads to, which led nowhere when the request came."""
         self.throttler = throttler
+        if throttler.sessions is not None:
+            self._join_session(throttler.sessions)
         try:
             pod = throttler.enter(self, now_s)
         except TorporError as error:
@@ -126,6 +139,17 @@ class Exchange:
         """Give up without a slot."""
         self._end(status_of(error))
         self.client.fail(self, error)
+
+    def _join_session(self, sessions: Sessions[Pod]) -> None:
+        """Find out whose request this is; who has no cookie yet gets one with the answer."""
+        name = sessions.named_in(self.head)
+        if name is None:
+            if sessions.affinity.by == "header":
+                return
+            name = secrets.token_urlsafe(SESSION_BYTES).encode()
+            secure = self.client.transport.get_extra_info("ssl_object") is not None
+            self.echo += sessions.cookie(name, secure=secure)
+        self.session = point(name)
 
     def _go(self, pod: Pod, now_s: float) -> None:
         self.pod = pod
@@ -252,14 +276,14 @@ class Exchange:
             framing += b"Connection: keep-alive\r\n"
         self.responded = True
         self.status = status
-        self.client.out.append(b"".join((STATUS_LINES[status], *lines, framing, CRLF)))
+        self.client.out.append(b"".join((STATUS_LINES[status], *lines, self.echo, framing, CRLF)))
 
     def switch(self, lines: list[bytes], protocol: bytes) -> None:
         """Write the head of a 101: from now on both sides speak something else."""
         self.responded = self.tunnel = True
         self.status = 101
         upgrade = (b"Connection: Upgrade\r\nUpgrade: ", protocol, b"\r\n\r\n")
-        self.client.out.append(b"".join((STATUS_LINES[101], *lines, *upgrade)))
+        self.client.out.append(b"".join((STATUS_LINES[101], *lines, self.echo, *upgrade)))
 
     def complete(self, trailers: list[bytes] | None) -> None:
         """All of the answer has come, and the pod is free; the upstream is the caller's again."""

@@ -12,6 +12,7 @@ from torpor.spec.children import private_service_name
 from torpor.spec.fields import Fields
 from torpor.spec.kinds import Object
 from torpor.spec.knative import parse_limits
+from torpor.spec.session import Affinity, parse_affinity
 
 MAX_ACTIVATION_S = 24 * 3600.0
 KILLED = 128
@@ -31,6 +32,12 @@ def read_terms(revision: Object, activation_timeout_s: float) -> Terms:
         key = f"metadata.annotations[{names.ACTIVATION_TIMEOUT}]"
         activation_timeout_s = settings.number(key, raw, minimum=0.001, maximum=MAX_ACTIVATION_S, unit="seconds")
     return Terms(limits, activation_timeout_s)
+
+
+def read_affinity(revision: Object) -> Affinity | None:
+    """Return by what a Revision's sessions are told apart, None where it has none; raises InvalidInputError."""
+    raw = (revision["metadata"].get("annotations") or {}).get(names.SESSION_AFFINITY)
+    return None if raw is None else parse_affinity(f"metadata.annotations[{names.SESSION_AFFINITY}]", raw)
 
 
 def revision_of(obj: Object) -> tuple[str, str] | None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from activator.throttle.affinity import Sessions
 from activator.throttle.balancer import RAMP_START, UNLIMITED, choose, grown
 from activator.throttle.counters import Counters
 from activator.throttle.pod import Endpoint, Pod
@@ -17,6 +18,7 @@ from torpor.aio.backoff import Backoff
 from torpor.aio.clock import Clock
 from torpor.errors import DeadlineError, LoadError, QueueFullError, TorporError, UnavailableError
 from torpor.spec.knative import RevisionLimits
+from torpor.spec.session import Affinity
 
 RAMP_S = 1.0
 """A pod without limit may have twice as many requests each time this passes: endless streams must not block it."""
@@ -29,6 +31,8 @@ class Waiter(Protocol):
     """A request in the queue."""
 
     arrived_s: float
+    session: int | None
+    """Where on the ring its session is, if it has one; asked only where the revision has affinity."""
 
     def granted(self, pod: Pod, now_s: float) -> None:
         """Go on: a slot on this pod is yours until you release it."""
@@ -65,6 +69,7 @@ class Terms:
 
     limits: RevisionLimits
     activation_timeout_s: float
+    affinity: Affinity | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +103,7 @@ class Throttler:
     ) -> None:
         self.key = key
         self._terms = terms
+        self.sessions: Sessions[Pod] | None = None if terms.affinity is None else Sessions(terms.affinity)
         self.counters = Counters()
         self.in_flight = 0
         self._queue_limit = queue_limit
@@ -123,6 +129,10 @@ class Throttler:
 
     @terms.setter
     def terms(self, terms: Terms) -> None:
+        if terms.affinity != self._terms.affinity:
+            self.sessions = None if terms.affinity is None else Sessions(terms.affinity)
+            if self.sessions is not None:
+                self.sessions.set_pods(self._pods.values())
         self._terms = terms
         for waiter in self._queue:
             self._queue[waiter] = waiter.arrived_s + terms.activation_timeout_s
@@ -143,7 +153,11 @@ class Throttler:
         Raises QueueFullError where the queue is full, LoadError where the revision is known not to start,
         UnavailableError where it is gone.
         """
-        pod = None if self._queue else choose(self._open, self._dice())
+        if self.sessions is not None:
+            behind = self._queue and not self.sessions.affinity.strict
+            pod = None if behind else self._choose_for(waiter, self.sessions)
+        else:
+            pod = None if self._queue else choose(self._open, self._dice())
         if pod is None:
             self._enqueue(waiter)
         else:
@@ -198,18 +212,52 @@ class Throttler:
 
     def _assign(self, now_s: float) -> None:
         """Give slots to those who wait, in order, as long as there are any."""
+        if self.sessions is not None:
+            self._assign_sessions(self.sessions, now_s)
+            return
         while self._queue:
             pod = choose(self._open, self._dice())
             if pod is None:
                 return
-            waiter, deadline_s = self._queue.popitem(last=False)
-            if deadline_s <= now_s:
-                self._area += now_s
-                waiter.refused(self._late())
+            self._grant(next(iter(self._queue)), pod, now_s)
+
+    def _grant(self, waiter: Waiter, pod: Pod, now_s: float) -> None:
+        """Let one who waits go on with this pod, unless it is too late."""
+        if self._queue.pop(waiter) <= now_s:
+            self._area += now_s
+            waiter.refused(self._late())
+            return
+        pod.in_flight += 1
+        self.in_flight += 1
+        waiter.granted(pod, now_s)
+
+    def _choose_for(self, waiter: Waiter, sessions: Sessions[Pod]) -> Pod | None:
+        """Return the pod of its session, or another that will do; None where it must wait.
+
+        Who waits, waits because no pod has room; or, in strict sessions, because its own has none. So whoever comes and
+        finds room on its own pod overtakes nobody who could have had it.
+        """
+        if waiter.session is None:
+            return choose(self._open, self._dice())
+        pod = sessions.choose(waiter.session, self.in_flight)
+        return choose(self._open, self._dice()) if pod is None and not sessions.affinity.strict else pod
+
+    def _assign_sessions(self, sessions: Sessions[Pod], now_s: float) -> None:
+        """As `_assign`; who waits for the pod of a strict session does not hold up those behind."""
+        strict = sessions.affinity.strict
+        for waiter in list(self._queue) if strict else self._heads():
+            if waiter not in self._queue:
                 continue
-            pod.in_flight += 1
-            self.in_flight += 1
-            waiter.granted(pod, now_s)
+            pod = self._choose_for(waiter, sessions)
+            if pod is not None:
+                self._grant(waiter, pod, now_s)
+            elif not strict or choose(self._open, self._dice()) is None:
+                return
+
+    def _heads(self) -> Iterator[Waiter]:
+        """Yield who is the first in the queue, each time anew."""
+        while self._queue:
+            yield next(iter(self._queue))
 
     def _free(self, pod: Pod) -> None:
         pod.in_flight -= 1
@@ -239,6 +287,8 @@ class Throttler:
         before = self._pods
         fresh = [at for at in endpoints if at not in before]
         self._pods = {at: before.get(at) or Pod(at, self._first_limit()) for at in endpoints}
+        if self.sessions is not None:
+            self.sessions.set_pods(self._pods.values())
         for at, pod in before.items():
             if at not in self._pods:
                 self._stop_timer(pod)
@@ -359,6 +409,8 @@ class Throttler:
         for pod in self._pods.values():
             self._hooks.on_gone(pod)
         self._pods, self._open = {}, []
+        if self.sessions is not None:
+            self.sessions.set_pods(())
 
     @property
     def _name(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 from activator.throttle import read
@@ -143,10 +144,15 @@ class Throttlers:
 
     def _terms(self, key: RevisionKey, revision: Object) -> Terms:
         try:
-            return read.read_terms(revision, self._activation_timeout_s)
+            terms = read.read_terms(revision, self._activation_timeout_s)
         except InvalidInputError as error:
             log.warning("%s/%s is served with the defaults: %s", *key, error)
-            return self._default_terms()
+            terms = self._default_terms()
+        try:
+            return replace(terms, affinity=read.read_affinity(revision))
+        except InvalidInputError as error:
+            log.warning("%s/%s is served without sessions: %s", *key, error)
+            return terms
 
     def _default_terms(self) -> Terms:
         return Terms(RevisionLimits(0, TIMEOUT_S, TIMEOUT_S, None), self._activation_timeout_s)

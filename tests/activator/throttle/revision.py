@@ -53,6 +53,7 @@ class Client:
 
     def __init__(self, arrived_s: float) -> None:
         self.arrived_s = arrived_s
+        self.session: int | None = None
         self.pod: Pod | None = None
         self.waited_s: float | None = None
         self.error: TorporError | None = None
