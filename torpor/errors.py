@@ -6,13 +6,20 @@ Status codes are not here: `torpor.web.status` maps these types to them, in one 
 from __future__ import annotations
 
 import reprlib
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class TorporError(Exception):
     """Base of every error that Torpor raises on purpose."""
 
     retryable: ClassVar[bool] = False
+    retry_after_s: float | None = None
+    """When another try is worth it, where that is known."""
+
+    def after(self, seconds: float | None) -> Self:
+        """Say when another try is worth it."""
+        self.retry_after_s = seconds
+        return self
 
 
 class InvalidInputError(TorporError):
@@ -63,6 +70,12 @@ class UnsupportedError(TorporError):
 
 class QueueFullError(TorporError):
     """The bounded queue of a revision has no place left."""
+
+    retryable: ClassVar[bool] = True
+
+
+class ColdStartError(TorporError):
+    """No pod will be ready within the time that the request has. The start goes on, so a later try finds a pod."""
 
     retryable: ClassVar[bool] = True
 

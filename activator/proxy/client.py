@@ -39,6 +39,7 @@ class ClientConnection(asyncio.Protocol):
         "current",
         "door",
         "out",
+        "peer",
         "transport",
         "write_paused",
     )
@@ -51,6 +52,8 @@ class ClientConnection(asyncio.Protocol):
         self.out: list[bytes] = []
         """Written by `flush`: head and body of a small answer are one packet, and one system call."""
         self.write_paused = False
+        self.peer = b""
+        """The address it came from."""
         self._waiting: deque[Exchange] = deque()
         self._read_paused = False
         # While the parser works, failures wait: whether all of the request has come is known after.
@@ -70,7 +73,9 @@ class ClientConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
-        self._reader = RequestReader(self, self.door, peer[0].encode() if isinstance(peer, tuple) else b"unknown")
+        self.peer = peer[0].encode() if isinstance(peer, tuple) else b"unknown"
+        scheme = b"http" if transport.get_extra_info("ssl_object") is None else b"https"
+        self._reader = RequestReader(self, self.door, self.peer, scheme)
         limits = self.door.limits
         self.transport.set_write_buffer_limits(high=limits.buffered_bytes, low=limits.buffered_bytes // 4)
         self._quiet_since_s = self.door.clock.monotonic()
@@ -250,9 +255,14 @@ class ClientConnection(asyncio.Protocol):
         self._read_paused = False
         self._early = None
         self._linger_left = self.door.limits.linger_bytes
-        if not self.transport.is_closing():
+        if self.transport.is_closing():
+            return
+        if self.transport.can_write_eof():
             self.transport.write_eof()
-            self.transport.resume_reading()
+        elif not self._reader.incomplete:  # TLS, where ends come in pairs; nothing unread can hurt
+            self.transport.close()
+            return
+        self.transport.resume_reading()
 
     def _put_aside(self, data: bytes) -> None:
         if self._early is not None:

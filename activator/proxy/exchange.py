@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from typing import TYPE_CHECKING
 
 from activator.proxy.headers import CRLF, STATUS_LINES, chunk, last_chunk, nominated, without
 from activator.throttle import coldstart
 from activator.throttle.affinity import Sessions, point
+from activator.throttle.line import Priority, Ticket
 from activator.throttle.pod import Pod
 from activator.throttle.throttler import Throttler
-from torpor.errors import DeadlineError, TorporError, UpstreamError
+from activator.waiting.asked import Asked, client_of, deadline_line
+from torpor.errors import DeadlineError, QueueFullError, TorporError, UpstreamError
 from torpor.web.status import answer
 
 if TYPE_CHECKING:
@@ -31,7 +34,9 @@ class Exchange:
     """
 
     __slots__ = (
+        "_timer",
         "arrived_s",
+        "asked",
         "chunked",
         "client",
         "cold",
@@ -74,6 +79,8 @@ class Exchange:
         self.client = client
         self.error: Exception | None = None
         """Why it is not even tried."""
+        self.asked: Asked | None = None
+        """What the client asked of its wait, where that is anything."""
         # The request.
         self.head_only = head_only
         self.chunked = self.http10 = self.expects = self.upgrade = self.request_done = False
@@ -84,6 +91,7 @@ class Exchange:
         # The slot.
         self.session: int | None = None
         self.cold = self.done = False
+        self._timer: asyncio.TimerHandle | None = None
         self.pod: Pod | None = None
         self.upstream: Upstream | None = None
         self.refused_since_s: float | None = None
@@ -104,6 +112,8 @@ class Exchange:
             self.client.fail(self, self.error)
             return
         throttler = self.throttler
+        if self.asked is not None and self.asked.deadline_s is not None:
+            self._set_timer(self.asked.deadline_s)
         if throttler.sessions is not None:
             self._join_session(throttler.sessions)
         self.cold = not throttler.pods
@@ -114,6 +124,13 @@ class Exchange:
             return
         if pod is not None:
             self._go(pod, now_s)
+
+    def ticket(self) -> Ticket:
+        """Say what counts in the queue."""
+        asked = self.asked
+        priority = Priority.INTERACTIVE if asked is None else asked.priority
+        size = len(self.head) + self.pending_size
+        return Ticket(client_of(self.client.peer, self.head), priority, size, self._deadline_s())
 
     def granted(self, pod: Pod, now_s: float) -> None:
         """Go on after the queue."""
@@ -182,6 +199,8 @@ class Exchange:
         upstream, self.upstream = self.upstream, None
         if upstream is not None:
             upstream.drop()
+        if self._timer is not None:
+            self._timer.cancel()
         counters = self.throttler.counters
         counters.codes[status // 100] += 1
         counters.durations.add(now_s - self.arrived_s)
@@ -200,6 +219,8 @@ class Exchange:
     def attach(self, upstream: Upstream) -> None:
         """Send to this connection; the caller flushes it."""
         self.upstream = upstream
+        if self.asked is not None:
+            self._tell_deadline()
         upstream.begin(self)
         if self.pending is not None:
             upstream.out += self.pending
@@ -221,6 +242,12 @@ class Exchange:
             self.pending = []
         self.pending += chunk(data) if self.chunked else (data,)
         self.pending_size += len(data)
+        if self.pod is None:
+            try:
+                self.throttler.hold(self, len(data), self.client.door.clock.monotonic())
+            except QueueFullError as error:
+                self._give_up(error)
+                return
         if self.full:
             self.client.update_reading()
 
@@ -339,7 +366,7 @@ class Exchange:
 
     def watch(self, now_s: float) -> None:
         """Compare with what the revision allows; the time in the queue is not counted."""
-        if self.done or self.upstream is None:
+        if self.done or (self.asked is not None and self.expired(now_s)) or self.upstream is None:
             return
         limits = self.throttler.terms.limits
         if self.moved or self.client.write_paused:
@@ -352,6 +379,44 @@ class Exchange:
             self._late(f"did not finish its answer within {limits.timeout_s:g} s")
         elif limits.idle_timeout_s is not None and now_s - self.quiet_since_s > limits.idle_timeout_s:
             self._late(f"sent nothing for {limits.idle_timeout_s:g} s")
+
+    # --- the client's own deadline -----------------------------------------------------------------------------
+
+    def expired(self, now_s: float) -> bool:
+        """End it if the time that its client gave it is over; tell whether it has ended."""
+        deadline_s = self._deadline_s()
+        if self.done or deadline_s is None or now_s < deadline_s:
+            return self.done
+        given = f"the {deadline_s - self.arrived_s:g} s that the request gave itself"
+        if self.pod is None:
+            self._give_up(DeadlineError(f"no pod of {'/'.join(self.throttler.key)} had room within {given}"))
+        else:
+            self.spoiled(DeadlineError(f"pod {self.pod.at.pod} did not finish its answer within {given}"))
+        return True
+
+    def _deadline_s(self) -> float | None:
+        """Return when it is, on the door's clock."""
+        asked = self.asked
+        return None if asked is None or asked.deadline_s is None else self.arrived_s + asked.deadline_s
+
+    def _set_timer(self, delay_s: float) -> None:
+        """Look at the deadline exactly when it passes: it may be shorter than the watch's pause."""
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._look_at_deadline)
+
+    def _look_at_deadline(self) -> None:
+        self.expired(self.client.door.clock.monotonic())
+
+    def _tell_deadline(self) -> None:
+        """Tell the pod how much time is left: it may have others to ask."""
+        deadline_s = self._deadline_s()
+        if deadline_s is not None:
+            left_s = deadline_s - self.client.door.clock.monotonic()
+            self.head = b"".join((self.head[:-2], deadline_line(left_s), CRLF))
+
+    def _give_up(self, error: TorporError) -> None:
+        """Leave the queue."""
+        self.throttler.cancel(self, self.client.door.clock.monotonic())
+        self.refused(error)
 
     def _late(self, what: str) -> None:
         name = "" if self.pod is None else self.pod.at.pod

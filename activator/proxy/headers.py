@@ -23,6 +23,9 @@ HOP_BY_HOP = frozenset(
 )
 
 REQUEST_SPECIAL = HOP_BY_HOP | {
+    b"prefer",
+    b"torpor-deadline",
+    b"torpor-priority",
     b"content-length",
     b"expect",
     b"forwarded",

@@ -103,7 +103,7 @@ class Pool:
         return self.take(pod, now_s + SUSPICION_S)
 
     def _hand_over(self, upstream: Upstream, exchange: Exchange) -> None:
-        if exchange.done:
+        if exchange.done or (exchange.asked is not None and exchange.expired(self._clock.monotonic())):
             self.give(upstream)
         else:
             exchange.attach(upstream)

@@ -11,6 +11,7 @@ from activator.proxy.door import Door
 from activator.proxy.exchange import Exchange
 from activator.proxy.headers import COLON, CRLF, NO_TRAILER, REQUEST_SPECIAL, nominated, tokens, without
 from activator.routing.match import split_target
+from activator.waiting import asked
 from torpor.errors import HeadTooLargeError, InvalidInputError, TooLargeError, TorporError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class RequestReader:
         "_peer",
         "_rare",
         "_replaying",
+        "_scheme",
         "_size",
         "_trailers",
         "_unmoved",
@@ -48,10 +50,11 @@ class RequestReader:
         "incomplete",
     )
 
-    def __init__(self, client: ClientConnection, door: Door, peer: bytes) -> None:
+    def __init__(self, client: ClientConnection, door: Door, peer: bytes, scheme: bytes = b"http") -> None:
         self._client = client
         self._door = door
         self._peer = peer
+        self._scheme = scheme
         self._ids = door.next_ids()
         self._parser = httptools.HttpRequestParser(self)
         # The request being read: its lines (name, colon, value, CRLF, …), and what was taken out of them.
@@ -266,6 +269,9 @@ class RequestReader:
             marks += self._read_expect(rare[b"expect"], exchange)
         if b"upgrade" in rare and self._parser.should_upgrade():
             marks += self._read_upgrade(rare[b"upgrade"], exchange)
+        if not asked.HEADERS.isdisjoint(rare):
+            exchange.asked, lines = asked.read(rare)
+            marks += lines
         dropped = nominated(rare.get(b"connection", b""))
         if dropped:
             self._lines = without(self._lines, dropped)
@@ -305,7 +311,8 @@ class RequestReader:
         """Return Host and who asked for what: the runtime contract's Forwarded, and its older relatives."""
         peer = self._peer
         quoted = b'"[%b]"' % peer if b":" in peer else peer
-        hop = b"for=%b;proto=http" % quoted if not host else b'for=%b;host="%b";proto=http' % (quoted, host)
+        who = b"for=%b" % quoted if not host else b'for=%b;host="%b"' % (quoted, host)
+        hop = b"%b;proto=%b" % (who, self._scheme)
         chain = [*filter(None, (rare.get(b"forwarded"),)), hop]
         addresses = [*filter(None, (rare.get(b"x-forwarded-for"),)), peer]
         forwarded_host = rare.get(b"x-forwarded-host", host)
@@ -313,7 +320,7 @@ class RequestReader:
             host,
             b", ".join(chain),
             b", ".join(addresses),
-            rare.get(b"x-forwarded-proto", b"http"),
+            rare.get(b"x-forwarded-proto", self._scheme),
             b"X-Forwarded-Host: %b\r\n" % forwarded_host if forwarded_host else b"",
         )
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,11 +12,20 @@ from typing import Protocol
 from activator.throttle.affinity import Sessions
 from activator.throttle.balancer import RAMP_START, UNLIMITED, choose, grown
 from activator.throttle.counters import Counters
+from activator.throttle.foresight import History, Pace, is_vain, remaining, retry_after
+from activator.throttle.line import Line, Ticket
 from activator.throttle.pod import Endpoint, Pod
 from activator.throttle.report import LoadReport, RevisionKey
 from torpor.aio.backoff import Backoff
 from torpor.aio.clock import Clock
-from torpor.errors import DeadlineError, LoadError, QueueFullError, TorporError, UnavailableError
+from torpor.errors import (
+    ColdStartError,
+    DeadlineError,
+    LoadError,
+    QueueFullError,
+    TorporError,
+    UnavailableError,
+)
 from torpor.spec.knative import RevisionLimits
 from torpor.spec.session import Affinity
 
@@ -25,6 +34,7 @@ RAMP_S = 1.0
 THAW_S = 1.0
 """After a scale to zero was asked for: in this time its pods are gone from the endpoints, or they stay."""
 EJECTION = Backoff(first_s=0.05, limit_s=2.0)
+QUEUE_BYTES = 2**26
 
 
 class Waiter(Protocol):
@@ -33,6 +43,9 @@ class Waiter(Protocol):
     arrived_s: float
     session: int | None
     """Where on the ring its session is, if it has one; asked only where the revision has affinity."""
+
+    def ticket(self) -> Ticket:
+        """Say what counts in the queue; asked only of a request that finds no free slot."""
 
     def granted(self, pod: Pod, now_s: float) -> None:
         """Go on: a slot on this pod is yours until you release it."""
@@ -70,6 +83,31 @@ class Terms:
     limits: RevisionLimits
     activation_timeout_s: float
     affinity: Affinity | None = None
+    wakes: tuple[str, ...] = ()
+    """Services of the same namespace that its requests go on to: they are woken with it."""
+
+
+class Budget:
+    """Bytes that are kept for requests that wait, over all revisions."""
+
+    __slots__ = ("held", "limit")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.held = 0
+
+
+class _Place:
+    """What is known of somebody who waits."""
+
+    __slots__ = ("deadline_s", "own_s", "size")
+
+    def __init__(self, deadline_s: float, own_s: float | None) -> None:
+        self.deadline_s = deadline_s
+        self.own_s = own_s
+        """The deadline that the request brought, if it did."""
+        self.size = 0
+        """Bytes that are kept for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +125,9 @@ class Hooks:
 class Throttler:
     """The queue and the slots of one revision; all of it synchronous."""
 
-    # The mutable state: who waits, in order, each with its deadline; the pods that are ready, and those of them that
-    # may be given requests now (neither held nor ejected); how many slots are taken, in all and of each pod.
+    # The mutable state: who waits, each with its deadline, and who of them is next; the pods that are ready, and those
+    # of them that may be given requests now (neither held nor ejected); how many slots are taken, in all and of each
+    # pod; how many bytes are kept for those who wait, here and over all revisions.
     # Whatever changes any of it calls `_assign`, so that nobody waits while a pod has room.
 
     def __init__(
@@ -100,6 +139,9 @@ class Throttler:
         clock: Clock,
         dice: Callable[[], float] = random.random,
         later: Later = call_later,
+        *,
+        queue_bytes: int = QUEUE_BYTES,
+        budget: Budget | None = None,
     ) -> None:
         self.key = key
         self._terms = terms
@@ -111,7 +153,17 @@ class Throttler:
         self._clock = clock
         self._dice = dice
         self._later = later
-        self._queue: OrderedDict[Waiter, float] = OrderedDict()
+        self._queue: dict[Waiter, _Place] = {}
+        self._line: Line[Waiter] = Line()
+        self._earliest_s = math.inf
+        """Nobody's deadline is before this."""
+        self._queue_bytes = queue_bytes
+        self._budget = budget or Budget(queue_bytes)
+        self.held = 0
+        """Bytes that are kept for those who wait."""
+        self._history = History()
+        self._pace = Pace()
+        self._starting = False
         self._pods: dict[Endpoint, Pod] = {}
         self._open: list[Pod] = []
         self._failure: str | None = None
@@ -119,6 +171,7 @@ class Throttler:
         # it makes the area under their number without anything to do while time passes.
         self._area = 0.0
         self._arrived = 0
+        self._queued_before = self._present_before = 0
         self._reported_s = clock.monotonic()
         self._timers: dict[Pod | str, Timer] = {}
         self._closed = False
@@ -134,8 +187,8 @@ class Throttler:
             if self.sessions is not None:
                 self.sessions.set_pods(self._pods.values())
         self._terms = terms
-        for waiter in self._queue:
-            self._queue[waiter] = waiter.arrived_s + terms.activation_timeout_s
+        for waiter, place in self._queue.items():
+            place.deadline_s = self._deadline_s(waiter, place.own_s)
 
     @property
     def queued(self) -> int:
@@ -150,8 +203,8 @@ class Throttler:
     def enter(self, waiter: Waiter, now_s: float) -> Pod | None:
         """Take a request in. Returns its pod, or None where it must wait and will be told.
 
-        Raises QueueFullError where the queue is full, LoadError where the revision is known not to start,
-        UnavailableError where it is gone.
+        Raises QueueFullError where the queue is full, ColdStartError where no pod will be ready in time, LoadError where
+        the revision is known not to start, UnavailableError where it is gone.
         """
         if self.sessions is not None:
             behind = self._queue and not self.sessions.affinity.strict
@@ -159,7 +212,7 @@ class Throttler:
         else:
             pod = None if self._queue else choose(self._open, self._dice())
         if pod is None:
-            self._enqueue(waiter)
+            self._enqueue(waiter, now_s)
         else:
             pod.in_flight += 1
             self.in_flight += 1
@@ -176,7 +229,8 @@ class Throttler:
 
     def cancel(self, waiter: Waiter, now_s: float) -> None:
         """Forget a request that waits: its client is gone."""
-        if self._queue.pop(waiter, None) is not None:
+        if waiter in self._queue:
+            self._leave(waiter)
             self._area += now_s
 
     def retry(self, waiter: Waiter, pod: Pod, now_s: float) -> None:
@@ -184,8 +238,9 @@ class Throttler:
         self.counters.retries += 1
         self._free(pod)
         self._eject(pod)
-        self._queue[waiter] = waiter.arrived_s + self._terms.activation_timeout_s
-        self._queue.move_to_end(waiter, last=False)
+        ticket = waiter.ticket()
+        self._seat(waiter, ticket)
+        self._line.push_first(waiter)
         if self._closed:
             self._refuse(waiter, self._gone(), now_s)
         elif self._failure is not None:
@@ -194,10 +249,20 @@ class Throttler:
 
     def expire(self, now_s: float) -> None:
         """Refuse whose deadline has passed."""
-        for waiter in [waiter for waiter, deadline_s in self._queue.items() if deadline_s <= now_s]:
-            self._refuse(waiter, self._late(), now_s)
+        if now_s < self._earliest_s:
+            return
+        for waiter, place in [each for each in self._queue.items() if each[1].deadline_s <= now_s]:
+            self._refuse(waiter, self._late(waiter, place), now_s)
+        self._earliest_s = min((place.deadline_s for place in self._queue.values()), default=math.inf)
 
-    def _enqueue(self, waiter: Waiter) -> None:
+    def hold(self, waiter: Waiter, size: int, now_s: float) -> None:
+        """Keep so many bytes more for a request that waits; raises QueueFullError where there is no room for them."""
+        place = self._queue.get(waiter)
+        if place is not None:
+            self._check_room(size, now_s)
+            self._keep(place, size)
+
+    def _enqueue(self, waiter: Waiter, now_s: float) -> None:
         if self._closed:
             raise self._gone()
         if self._failure is not None and not self._pods:
@@ -205,10 +270,67 @@ class Throttler:
         if len(self._queue) >= self._queue_limit:
             raise QueueFullError(
                 f"the queue of {self._name} is full: {len(self._queue)} requests wait already; try again later"
-            )
-        self._queue[waiter] = waiter.arrived_s + self._terms.activation_timeout_s
+            ).after(self._retry_after_s(now_s))
+        ticket = waiter.ticket()
+        self._check_room(ticket.size, now_s)
+        if not self._pods:
+            self._history.wanted(now_s, under_way=self._starting or bool(self._queue))
+            self._check_start(self._deadline_s(waiter, ticket.deadline_s), now_s)
+        self._seat(waiter, ticket)
+        self._line.push(waiter, ticket)
         if not self._open:
             self._hooks.on_demand(self.key)
+
+    def _check_start(self, deadline_s: float, now_s: float) -> None:
+        """Refuse whom no pod will be ready for in time. The start goes on, for those who come later."""
+        starts, elapsed_s, left_s = self._history.starts, self._history.elapsed_s(now_s), deadline_s - now_s
+        if is_vain(starts, elapsed_s, left_s):
+            self._hooks.on_demand(self.key)
+            usual_s = remaining(starts, elapsed_s)
+            raise ColdStartError(
+                f"{self._name} has no pod yet and usually takes {usual_s or 0:.1f} s more to start, by {len(starts)} "
+                f"starts that were measured; this request has {left_s:.1f} s. It is being woken: try again when it is up"
+            ).after(usual_s)
+
+    def _check_room(self, size: int, now_s: float) -> None:
+        if self.held + size > self._queue_bytes:
+            said = f"the queue of {self._name} is full: {self.held} bytes are kept for {len(self._queue)} requests"
+        elif self._budget.held + size > self._budget.limit:
+            said = f"{self._budget.held} bytes are kept for requests that wait, for this and other services"
+        else:
+            return
+        raise QueueFullError(f"{said} already; try again later").after(self._retry_after_s(now_s))
+
+    def _retry_after_s(self, now_s: float) -> float | None:
+        start_s = None if self._pods else remaining(self._history.starts, self._history.elapsed_s(now_s))
+        return retry_after(start_s, len(self._queue), self._pace.per_s, self._terms.activation_timeout_s)
+
+    def _deadline_s(self, waiter: Waiter, own_s: float | None) -> float:
+        deadline_s = waiter.arrived_s + self._terms.activation_timeout_s
+        if own_s is not None and own_s < deadline_s:
+            deadline_s = own_s
+        self._earliest_s = min(self._earliest_s, deadline_s)
+        return deadline_s
+
+    def _seat(self, waiter: Waiter, ticket: Ticket) -> None:
+        place = self._queue[waiter] = _Place(self._deadline_s(waiter, ticket.deadline_s), ticket.deadline_s)
+        self._keep(place, ticket.size)
+
+    def _keep(self, place: _Place, size: int) -> None:
+        place.size += size
+        self.held += size
+        self._budget.held += size
+
+    def _leave(self, waiter: Waiter, *, for_slot: bool = False) -> _Place:
+        """Take out somebody who waits; what was kept for it is its own again."""
+        if for_slot:
+            self._line.take(waiter)
+        else:
+            self._line.remove(waiter)
+        place = self._queue.pop(waiter)
+        self.held -= place.size
+        self._budget.held -= place.size
+        return place
 
     def _assign(self, now_s: float) -> None:
         """Give slots to those who wait, in order, as long as there are any."""
@@ -219,13 +341,14 @@ class Throttler:
             pod = choose(self._open, self._dice())
             if pod is None:
                 return
-            self._grant(next(iter(self._queue)), pod, now_s)
+            self._grant(self._line.peek(), pod, now_s)
 
     def _grant(self, waiter: Waiter, pod: Pod, now_s: float) -> None:
         """Let one who waits go on with this pod, unless it is too late."""
-        if self._queue.pop(waiter) <= now_s:
+        place = self._leave(waiter, for_slot=True)
+        if place.deadline_s <= now_s:
             self._area += now_s
-            waiter.refused(self._late())
+            waiter.refused(self._late(waiter, place))
             return
         pod.in_flight += 1
         self.in_flight += 1
@@ -257,7 +380,7 @@ class Throttler:
     def _heads(self) -> Iterator[Waiter]:
         """Yield who is the first in the queue, each time anew."""
         while self._queue:
-            yield next(iter(self._queue))
+            yield self._line.peek()
 
     def _free(self, pod: Pod) -> None:
         pod.in_flight -= 1
@@ -267,11 +390,15 @@ class Throttler:
             pod.limit += 1
 
     def _refuse(self, waiter: Waiter, error: TorporError, now_s: float) -> None:
-        if self._queue.pop(waiter, None) is not None:
+        if waiter in self._queue:
+            self._leave(waiter)
             self._area += now_s
             waiter.refused(error)
 
-    def _late(self) -> DeadlineError:
+    def _late(self, waiter: Waiter, place: _Place) -> DeadlineError:
+        if place.deadline_s == place.own_s:
+            own_s = place.deadline_s - waiter.arrived_s
+            return DeadlineError(f"no pod of {self._name} had room within the {own_s:g} s that the request gave itself")
         return DeadlineError(
             f"no pod of {self._name} had room within {self._terms.activation_timeout_s:g} s; "
             "annotation torpor.dev/activation-timeout-seconds sets how long requests wait"
@@ -286,6 +413,8 @@ class Throttler:
         """Take in which pods are ready now."""
         before = self._pods
         fresh = [at for at in endpoints if at not in before]
+        if fresh and not before:
+            self._history.started(now_s)
         self._pods = {at: before.get(at) or Pod(at, self._first_limit()) for at in endpoints}
         if self.sessions is not None:
             self.sessions.set_pods(self._pods.values())
@@ -308,7 +437,12 @@ class Throttler:
         """Take in why no pod starts at present; None where nothing speaks against it."""
         self._failure = failure
         if failure is not None:
+            self._history.failed()
             self.fail_waiting(failure, now_s)
+
+    def set_starting(self, *, starting: bool) -> None:
+        """Take in whether there are pods that are ready or may become so."""
+        self._starting = starting
 
     def fail_waiting(self, failure: str, now_s: float) -> None:
         """Refuse all that wait, unless a pod is ready after all."""
@@ -375,14 +509,18 @@ class Throttler:
 
     def report(self, now_s: float) -> LoadReport | None:
         """Return what went on since the last report; None where there was nothing, nor is there now."""
-        present = len(self._queue) + self.in_flight
+        queued = len(self._queue)
+        present = queued + self.in_flight
         elapsed_s, self._reported_s = now_s - self._reported_s, now_s
+        if queued and self._queued_before and self._pods:
+            self._pace.note(self._present_before + self._arrived - present, elapsed_s)
+        self._queued_before, self._present_before = queued, present
         area, self._area = self._area + present * now_s, -present * now_s
         requests, self._arrived = self._arrived, 0
         if not (requests or present or self._pods):
             return None
         average = max(0.0, area / elapsed_s) if elapsed_s > 0 else float(present)
-        return LoadReport(self.key, average, requests, len(self._queue), self.in_flight, len(self._pods))
+        return LoadReport(self.key, average, requests, queued, self.in_flight, len(self._pods))
 
     # --- life --------------------------------------------------------------------------------------------------
 
@@ -390,7 +528,8 @@ class Throttler:
         """Close, but let each that waits, in order, enter the queue that is chosen for it."""
         self._closed = True
         while self._queue:
-            waiter, _ = self._queue.popitem(last=False)
+            waiter = self._line.peek()
+            self._leave(waiter)
             throttler = choose()
             if throttler is None:
                 waiter.refused(self._gone())

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from activator.throttle import read
 from activator.throttle.pod import Endpoint
 from activator.throttle.report import LoadReport, RevisionKey
-from activator.throttle.throttler import Hooks, Terms, Throttler
+from activator.throttle.throttler import QUEUE_BYTES, Budget, Hooks, Terms, Throttler
 from torpor.aio.clock import Clock
 from torpor.errors import InvalidInputError
 from torpor.kube import Change
@@ -36,8 +36,20 @@ class _Start(NamedTuple):
 class Throttlers:
     """One throttler for every Revision there is; pods and failures are kept for those that come later."""
 
-    def __init__(self, queue_limit: int, activation_timeout_s: float, hooks: Hooks, clock: Clock) -> None:
+    def __init__(
+        self,
+        queue_limit: int,
+        activation_timeout_s: float,
+        hooks: Hooks,
+        clock: Clock,
+        *,
+        queue_bytes: int = QUEUE_BYTES,
+        budget: Budget | None = None,
+    ) -> None:
+        """`queue_bytes` may be kept for those who wait for one revision, the budget's for all of them together."""
         self._queue_limit = queue_limit
+        self._queue_bytes = queue_bytes
+        self._budget = budget or Budget(4 * queue_bytes)
         self._activation_timeout_s = activation_timeout_s
         self._hooks = hooks
         self._clock = clock
@@ -61,7 +73,7 @@ class Throttlers:
         It is a Revision that a route names, or a route that names none yet.
         """
         if key not in self._of:
-            self._of[key] = Throttler(key, self._default_terms(), self._queue_limit, self._hooks, self._clock)
+            self._of[key] = self._make(key, self._default_terms())
         elif key not in self._expected:
             return
         self._expected[key] = (self._clock.monotonic(), why)
@@ -85,7 +97,7 @@ class Throttlers:
         terms = self._terms(key, change.new)
         throttler = self._of.get(key)
         if throttler is None:
-            self._of[key] = Throttler(key, terms, self._queue_limit, self._hooks, self._clock)
+            self._of[key] = self._make(key, terms)
         else:
             throttler.terms = terms
             if self._expected.pop(key, None) is None:
@@ -115,14 +127,14 @@ class Throttlers:
         if key is None:
             return
         pods = self._starting.setdefault(key, {})
-        before = _hopeless(pods)
+        before, count = _hopeless(pods), len(pods)
         known = pods.pop(change.key, _Start())
         said: str | None = None
         if change.new is not None and not read.is_ending(change.new):
             served = read.ready_runs(change.new) or known.served
             pods[change.key] = _Start(read.failure_of(change.new, served), served)
             said = read.new_failure(change.old, change.new, served)
-        if _hopeless(pods) != before:
+        if _hopeless(pods) != before or len(pods) != count:
             self._show_failures(key, self._clock.monotonic())
         # It runs again already, so there is hope for those that come; but not for those that waited for its last try.
         if said is not None and key in self._of and _hopeless({**pods, change.key: _Start(said)}):
@@ -140,7 +152,20 @@ class Throttlers:
     def _show_failures(self, key: RevisionKey, now_s: float) -> None:
         throttler = self._of.get(key)
         if throttler is not None:
-            throttler.set_failure(_hopeless(self._starting.get(key, {})), now_s)
+            pods = self._starting.get(key, {})
+            throttler.set_starting(starting=bool(pods))
+            throttler.set_failure(_hopeless(pods), now_s)
+
+    def _make(self, key: RevisionKey, terms: Terms) -> Throttler:
+        return Throttler(
+            key,
+            terms,
+            self._queue_limit,
+            self._hooks,
+            self._clock,
+            queue_bytes=self._queue_bytes,
+            budget=self._budget,
+        )
 
     def _terms(self, key: RevisionKey, revision: Object) -> Terms:
         try:

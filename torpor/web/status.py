@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import orjson
@@ -36,6 +37,7 @@ TABLE: tuple[tuple[type[errors.TorporError], int, str], ...] = (
     (errors.UnsupportedError, 501, "Unsupported"),
     (errors.UpstreamError, 502, "UpstreamFailed"),
     (errors.QueueFullError, 503, "QueueFull"),
+    (errors.ColdStartError, 503, "ColdStartTooSlow"),
     (errors.UnavailableError, 503, "Unavailable"),
     (errors.LoadError, 503, "ModelLoadFailed"),
     (errors.DeadlineError, 504, "DeadlineExceeded"),
@@ -46,5 +48,12 @@ def answer(error: Exception) -> Answer:
     """Return what a client is told. An error that is not ours is a 500 that gives nothing away."""
     for kind, status, reason in TABLE:
         if isinstance(error, kind):
-            return Answer(status, reason, str(error), 1 if status == 503 else None)
+            return Answer(status, reason, str(error), _retry_after(error, status))
     return Answer(500, "Internal", "internal error; the log of the service says more", None)
+
+
+def _retry_after(error: errors.TorporError, status: int) -> int | None:
+    """Return whole seconds, at least one: what is known, or the shortest where nothing is."""
+    if status != 503:
+        return None
+    return max(1, math.ceil(error.retry_after_s or 0.0))

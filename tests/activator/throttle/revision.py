@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from activator.throttle.line import Ticket
 from activator.throttle.pod import Endpoint, Pod
 from activator.throttle.report import RevisionKey
-from activator.throttle.throttler import Hooks, Terms, Throttler
+from activator.throttle.throttler import Budget, Hooks, Terms, Throttler
 from tests.support.clock import FakeClock
 from torpor.errors import TorporError
 from torpor.spec.knative import RevisionLimits
@@ -51,12 +52,16 @@ class Timer:
 class Client:
     """Fits `activator.throttle.throttler.Waiter`."""
 
-    def __init__(self, arrived_s: float) -> None:
+    def __init__(self, arrived_s: float, ticket: Ticket | None = None) -> None:
         self.arrived_s = arrived_s
+        self._ticket = ticket or Ticket()
         self.session: int | None = None
         self.pod: Pod | None = None
         self.waited_s: float | None = None
         self.error: TorporError | None = None
+
+    def ticket(self) -> Ticket:
+        return self._ticket
 
     def granted(self, pod: Pod, now_s: float) -> None:
         assert self.pod is None, "a slot it has already"
@@ -76,7 +81,9 @@ class Client:
 class Revision:
     """The throttler under test, and what it told whom."""
 
-    def __init__(self, concurrency: int = 0, queue_limit: int = 100, timeout_s: float = 300.0) -> None:
+    def __init__(
+        self, concurrency: int = 0, queue_limit: int = 100, timeout_s: float = 300.0, queue_bytes: int = 2**20
+    ) -> None:
         self.clock = FakeClock()
         self.timers = Timers(self.clock)
         self.demanded: list[RevisionKey] = []
@@ -85,15 +92,26 @@ class Revision:
         hooks = Hooks(self.demanded.append, lambda _, pod: self.woken.append(pod), self.gone.append)
         terms = terms_of(concurrency, timeout_s)
         dice = 0.0
-        self.throttler = Throttler(KEY, terms, queue_limit, hooks, self.clock, lambda: dice, self.timers.later)
+        self.budget = Budget(2 * queue_bytes)
+        self.throttler = Throttler(
+            KEY,
+            terms,
+            queue_limit,
+            hooks,
+            self.clock,
+            lambda: dice,
+            self.timers.later,
+            queue_bytes=queue_bytes,
+            budget=self.budget,
+        )
 
     @property
     def now_s(self) -> float:
         return self.clock.monotonic()
 
-    def ask(self) -> Client:
+    def ask(self, ticket: Ticket | None = None) -> Client:
         """Let a request come."""
-        client = Client(self.now_s)
+        client = Client(self.now_s, ticket)
         client.pod = self.throttler.enter(client, self.now_s)
         return client
 
