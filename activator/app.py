@@ -73,7 +73,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         autoscaler = Autoscaler(cluster, deployments, revisions, routes, throttlers, recorder, clock, Defaults())
 
         # Where they come in.
-        door = Door(router, throttlers, pool, settings.client, clock, random.random)
+        door = Door(router, throttlers, pool, settings.client, clock)
         server = Server(door)
 
         work = (*(informer.run for informer in informers), recorder.run, autoscaler.run, server.watch)

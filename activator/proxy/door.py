@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from activator.proxy.pool import Pool
+from activator.routing.match import Entry
 from activator.routing.table import Router
-from activator.routing.traffic import draw
 from activator.settings import ClientLimits
 from activator.throttle.throttler import Throttler
 from activator.throttle.throttlers import Throttlers
 from torpor.aio.clock import Clock
 from torpor.errors import UnavailableError
 
-if TYPE_CHECKING:
-    from activator.proxy.client import ClientConnection
+
+class Connection(Protocol):
+    """A client's connection, by whichever protocol."""
+
+    def watch(self, now_s: float) -> None:
+        """Look after what takes time."""
+
+    def drain(self) -> None:
+        """End when what is in flight has ended."""
+
+    def abort(self) -> None:
+        """Close at once."""
 
 
 class Door:
@@ -28,7 +37,6 @@ class Door:
         "clock",
         "codes",
         "connections",
-        "dice",
         "draining",
         "limits",
         "pool",
@@ -43,15 +51,13 @@ class Door:
         pool: Pool,
         limits: ClientLimits,
         clock: Clock,
-        dice: Callable[[], float],
     ) -> None:
         self.router = router
         self.throttlers = throttlers
         self.pool = pool
         self.limits = limits
         self.clock = clock
-        self.dice = dice
-        self.connections: set[ClientConnection] = set()
+        self.connections: set[Connection] = set()
         self.draining = False
         self._seed = secrets.token_hex(8).encode()
         self._accepted = 0
@@ -69,13 +75,17 @@ class Door:
         Raises NotFoundError for what is no service, UnavailableError for one that has nothing to send it to.
         """
         entry, target = self.router.find(host, target)
-        revision = draw(entry.traffic, self.dice())
+        return self.lead(entry), target
+
+    def lead(self, entry: Entry) -> Throttler:
+        """Return the revision whose turn it is; raises UnavailableError where there is none to send a request to."""
+        revision = entry.traffic.next()
         if revision is None:
             waiting_room = self.throttlers.get(entry.waiting_room)
             if waiting_room is None:
                 raise UnavailableError(f"{entry.namespace}/{entry.name} has no traffic: {entry.unready}")
-            return waiting_room, target
+            return waiting_room
         throttler = self.throttlers.get(revision)
         if throttler is None:
             raise UnavailableError(f"revision {revision[1]} of {entry.namespace}/{entry.name} is not there")
-        return throttler, target
+        return throttler

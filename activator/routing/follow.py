@@ -7,8 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
-from activator.routing.table import Key, Named, Router, merge, newest_revision, read
-from activator.routing.traffic import draw
+from activator.routing.table import Key, Named, Router, continued, merge, newest_revision, read
 from torpor.kube import Change, Informer
 
 log = logging.getLogger(__name__)
@@ -84,19 +83,19 @@ class Follower:
             self._named.pop(key, None)
             return
         try:
-            named = read(route, self._domain, self._configurations.items)
+            named = read(route, self._domain, self._configurations.items, self._dice())
         except Exception:  # one bad Route must not stop the table of all others
             log.exception("Route %s/%s cannot be read; what it said before holds", *key)
             return
         before = self._named.get(key)
-        self._named[key] = named
+        self._named[key] = named = continued(named, before)
         for revision in named.revisions:
             self._queues.expect(revision)
         entry = named.entry
         if not entry.traffic.revisions:
             self._queues.expect(entry.waiting_room, f"{entry.namespace}/{entry.name} has no traffic: {entry.unready}")
         elif before is not None and not before.entry.traffic.revisions:
-            self._queues.send_on(entry.waiting_room, lambda: draw(entry.traffic, self._dice()))
+            self._queues.send_on(entry.waiting_room, entry.traffic.next)
 
     def _route_changed(self, change: Change) -> None:
         self._changed.add(change.key)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from activator.routing.mirror import Mirror
 from activator.routing.traffic import Traffic
 from torpor.errors import InvalidInputError, NotFoundError
 
 PATH_PREFIX = b"/serving/"
+TAG_LINE = b"Knative-Serving-Tag: %b\r\n"
+DEFAULT_ROUTE_LINE = b"Knative-Serving-Default-Route: true\r\n"
 
 # RFC 9110 uri-host [":" port], narrowed to what names and addresses are made of. What does not fit is refused, for it
 # goes on to the pod as it came.
@@ -26,11 +29,31 @@ class Entry:
     traffic: Traffic
     unready: str = ""
     """Why there is no traffic, where there is none."""
+    tag: bytes = b""
+    """Which tag this is, where it is one."""
+    tags: Mapping[bytes, Entry] = field(default_factory=dict, compare=False)
+    """The route's, for those who name one by a header."""
+    mirror: Mirror | None = None
+    """Who gets copies."""
 
     @property
     def waiting_room(self) -> tuple[str, str]:
         """Where requests wait for a route that leads nowhere yet. No revision can have such a name."""
         return self.namespace, f"route {self.name}"
+
+
+def tagged(entry: Entry, asked: bytes) -> tuple[Entry, bytes]:
+    """Return the entry of the tag that a header asks for, and the lines by which its pod is told.
+
+    As in Knative: a tag that there is not leads where no tag would, and the pod can see that; a host that is a tag's
+    has said it already.
+    """
+    if entry.tag:
+        return entry, TAG_LINE % entry.tag
+    found = entry.tags.get(asked)
+    if found is None:
+        return entry, TAG_LINE % asked + DEFAULT_ROUTE_LINE
+    return found, TAG_LINE % asked
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from activator.routing import match
 from activator.routing.match import Entry, Match, Table, read_host
+from activator.routing.mirror import Mirror
 from activator.routing.traffic import Traffic
-from torpor.spec import conditions
+from torpor.errors import InvalidInputError
+from torpor.spec import conditions, names
 from torpor.spec.kinds import Object, key_of
+from torpor.spec.mirror import parse_mirror
+
+log = logging.getLogger(__name__)
 
 REMEMBERED = 4096
 """Host headers whose meaning is kept; clients choose them, so there is a limit."""
@@ -58,11 +64,12 @@ def merge(named: Iterable[Named], domain: str) -> Table:
     return Table(by_host, by_path, domain)
 
 
-def read(route: Object, domain: str, configurations: Mapping[Key, Object]) -> Named:
+def read(route: Object, domain: str, configurations: Mapping[Key, Object], phase: float = 0.0) -> Named:
     """Return what a Route makes known.
 
     Its status says where traffic goes, once something was ready. Until then it is what the spec asks for, with the
     newest revision of a configuration, ready or not: early requests wait there, and hear if it cannot start.
+    `phase`, in [0, 1), is where in their cycles the shares begin.
     """
     namespace, name = key_of(route)
     status = route.get("status") or {}
@@ -71,11 +78,25 @@ def read(route: Object, domain: str, configurations: Mapping[Key, Object]) -> Na
     if not targets:
         awaits = frozenset((namespace, each) for each in _configurations(route))
         targets = list(_wanted(route, configurations))
-    traffic = Traffic.of(namespace, [(str(each["revisionName"]), int(each.get("percent") or 0)) for each in targets])
-    entry = Entry(namespace, name, traffic, "" if traffic.revisions else _why_unready(route))
+    shares = [(str(each["revisionName"]), int(each.get("percent") or 0)) for each in targets]
+    traffic = Traffic.of(namespace, shares, phase)
+    unready = "" if traffic.revisions else _why_unready(route)
+    tags = tuple(_tags(namespace, name, targets, domain))
+    by_tag = {tagged.tag: tagged for tagged, _ in tags}
+    entry = Entry(namespace, name, traffic, unready, tags=by_tag, mirror=_mirror(route, phase))
     urls = [status.get("url"), (status.get("address") or {}).get("url")]
     hosts = frozenset({f"{name}.{namespace}.{domain}", *_hosts(urls)})
-    return Named(entry, hosts, tuple(_tags(entry, targets, domain)), awaits)
+    return Named(entry, hosts, tags, awaits)
+
+
+def continued(named: Named, before: Named | None) -> Named:
+    """Return what a Route makes known now, with the shares that did not change going on where they were."""
+    if before is None:
+        return named
+    entry, old = named.entry, before.entry
+    traffic = old.traffic if old.traffic == entry.traffic else entry.traffic
+    mirror = old.mirror if old.mirror == entry.mirror else entry.mirror
+    return replace(named, entry=replace(entry, traffic=traffic, mirror=mirror))
 
 
 class Router:
@@ -139,12 +160,25 @@ def _wanted(route: Object, configurations: Mapping[Key, Object]) -> Iterator[Obj
             yield {**target, "revisionName": revision}
 
 
-def _tags(entry: Entry, targets: Iterable[Object], domain: str) -> Iterator[tuple[Entry, frozenset[str]]]:
+def _tags(namespace: str, route: str, targets: Iterable[Object], domain: str) -> Iterator[tuple[Entry, frozenset[str]]]:
     for target in targets:
         if target.get("tag"):
-            name = f"{target['tag']}-{entry.name}"
-            tagged = Entry(entry.namespace, name, Traffic.of(entry.namespace, [(str(target["revisionName"]), 100)]))
-            yield tagged, frozenset({f"{name}.{entry.namespace}.{domain}", *_hosts([target.get("url")])})
+            tag, name = str(target["tag"]), f"{target['tag']}-{route}"
+            traffic = Traffic.of(namespace, [(str(target["revisionName"]), 100)])
+            hosts = frozenset({f"{name}.{namespace}.{domain}", *_hosts([target.get("url")])})
+            yield Entry(namespace, name, traffic, tag=tag.encode()), hosts
+
+
+def _mirror(route: Object, phase: float) -> Mirror | None:
+    raw = (route["metadata"].get("annotations") or {}).get(names.MIRROR)
+    if raw is None:
+        return None
+    try:
+        target = parse_mirror(f"metadata.annotations[{names.MIRROR}]", raw)
+    except InvalidInputError as error:
+        log.warning("route %s/%s is not mirrored: %s", *key_of(route), error)
+        return None
+    return Mirror.of(key_of(route)[0], target, phase)
 
 
 def _hosts(urls: Iterable[str | None]) -> Iterator[str]:

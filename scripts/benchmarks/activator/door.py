@@ -5,7 +5,6 @@ What the Kubernetes API would say of it is said here once. Run as `door.py PORT 
 
 from __future__ import annotations
 
-import random
 import sys
 
 import uvloop
@@ -52,7 +51,7 @@ async def serve(port: int, backend_port: int) -> None:
     for kind, obj in told:
         tell = throttlers.revision_changed if kind is REVISION else throttlers.slice_changed
         tell(Change(kind, key_of(obj), None, obj))
-    server = Server(Door(Router(build([route], DOMAIN)), throttlers, pool, client, clock, random.random))
+    server = Server(Door(Router(build([route], DOMAIN)), throttlers, pool, client, clock))
     await server.start("127.0.0.1", port)
     await server.watch()
 

@@ -41,7 +41,7 @@ class Doorway:
         self.pool = Pool(pods, client.buffered_bytes, clock)
         hooks = Hooks(self.poked.append, lambda _, pod: self.woken.append(pod), self.pool.gone)
         self.throttlers = Throttlers(waiting.queue_limit, waiting.activation_timeout_s, hooks, clock)
-        self.door = Door(Router(build([], DOMAIN)), self.throttlers, self.pool, client, clock, lambda: 0.5)
+        self.door = Door(Router(build([], DOMAIN)), self.throttlers, self.pool, client, clock)
         self.server = Server(self.door)
         self._looked = asyncio.Event()
         sweep = self.pool.sweep

@@ -59,7 +59,7 @@ def test_the_weights_of_a_route_that_was_never_ready_are_its_spec_s() -> None:
     """And its tags are known already."""
     spec = {"traffic": [{**LATEST, "percent": 25}, {"revisionName": "old", "percent": 75, "tag": "before"}]}
     table = build([route("app", spec=spec)], DOMAIN, [configuration("app", "app-1")])
-    assert table.by_host["app.default.example.test"].traffic.bounds == (25, 100)
+    assert table.by_host["app.default.example.test"].traffic.weights == (25, 75)
     assert table.by_host["before-app.default.example.test"].traffic.revisions == (("default", "old"),)
 
 
