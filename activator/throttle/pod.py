@@ -13,6 +13,15 @@ class Endpoint(NamedTuple):
     uid: str
     host: str
     port: int
+    h2c: bool = False
+    """It speaks HTTP/2 there, and nothing else."""
+    grpc_port: int = 0
+    """Where it speaks HTTP/2 besides; 0: nowhere."""
+
+    @property
+    def http2_port(self) -> int:
+        """Where it speaks HTTP/2; 0: nowhere."""
+        return self.port if self.h2c else self.grpc_port
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from activator.throttle.pod import Endpoint
 from activator.throttle.throttler import Terms
-from torpor import settings
 from torpor.spec import names
 from torpor.spec.children import private_service_name
 from torpor.spec.fields import Fields
 from torpor.spec.kinds import Object
 from torpor.spec.knative import parse_limits
+from torpor.spec.revision import H2C
 from torpor.spec.session import Affinity, parse_affinity
+from torpor.spec.waiting import Asleep, parse_activation_timeout, parse_asleep, parse_wakes
 
-MAX_ACTIVATION_S = 24 * 3600.0
+T = TypeVar("T")
+
+GRPC = "grpc"
+"""Name of a port that speaks HTTP/2 beside the one that speaks HTTP/1.1."""
 KILLED = 128
 """Exit codes from here on say which signal ended the process: not the model's own word."""
 CRASHES = 3
@@ -27,17 +32,29 @@ _HOPELESS = frozenset({"ErrImageNeverPull", "InvalidImageName", "CreateContainer
 def read_terms(revision: Object, activation_timeout_s: float) -> Terms:
     """Return what a Revision asks for; raises InvalidInputError naming field or annotation."""
     limits = parse_limits(Fields(revision.get("spec") or {}, "spec"))
-    raw = (revision["metadata"].get("annotations") or {}).get(names.ACTIVATION_TIMEOUT)
-    if raw is not None:
-        key = f"metadata.annotations[{names.ACTIVATION_TIMEOUT}]"
-        activation_timeout_s = settings.number(key, raw, minimum=0.001, maximum=MAX_ACTIVATION_S, unit="seconds")
-    return Terms(limits, activation_timeout_s)
+    return Terms(
+        limits, _annotation(revision, names.ACTIVATION_TIMEOUT, parse_activation_timeout) or activation_timeout_s
+    )
 
 
 def read_affinity(revision: Object) -> Affinity | None:
     """Return by what a Revision's sessions are told apart, None where it has none; raises InvalidInputError."""
-    raw = (revision["metadata"].get("annotations") or {}).get(names.SESSION_AFFINITY)
-    return None if raw is None else parse_affinity(f"metadata.annotations[{names.SESSION_AFFINITY}]", raw)
+    return _annotation(revision, names.SESSION_AFFINITY, parse_affinity)
+
+
+def read_asleep(revision: Object) -> Asleep:
+    """Return what is answered for a Revision while it sleeps; raises InvalidInputError."""
+    return _annotation(revision, names.ANSWER_WHILE_ASLEEP, parse_asleep) or Asleep()
+
+
+def read_wakes(revision: Object) -> tuple[str, ...]:
+    """Return the services that are woken with a Revision; raises InvalidInputError."""
+    return _annotation(revision, names.WAKES, parse_wakes) or ()
+
+
+def _annotation(revision: Object, name: str, parse: Callable[[str, str], T]) -> T | None:
+    raw = (revision["metadata"].get("annotations") or {}).get(name)
+    return None if raw is None else parse(f"metadata.annotations[{name}]", raw)
 
 
 def revision_of(obj: Object) -> tuple[str, str] | None:
@@ -55,8 +72,10 @@ def ready_endpoints(slice_: Object) -> Iterator[Endpoint]:
     labels = slice_["metadata"].get("labels") or {}
     if labels.get(names.SERVICE_NAME) != private_service_name(labels.get(names.REVISION) or ""):
         return
-    port = _http_port(slice_.get("ports") or ())
-    if port is None:
+    ports = {port.get("name") or "": int(port["port"]) for port in slice_.get("ports") or () if port.get("port")}
+    # Knative's names; a port without one speaks HTTP/1.1 as well.
+    name = next((name for name in ("http", "http1", H2C, "") if name in ports), None)
+    if name is None:
         return
     for endpoint in slice_.get("endpoints") or ():
         conditions = endpoint.get("conditions") or {}
@@ -64,12 +83,14 @@ def ready_endpoints(slice_: Object) -> Iterator[Endpoint]:
         if conditions.get("ready", True) and not conditions.get("terminating"):
             pod = endpoint.get("targetRef") or {}
             for address in endpoint.get("addresses") or ():
-                yield Endpoint(pod.get("name", ""), pod.get("uid", ""), address, port)
-
-
-def _http_port(ports: list[Object] | tuple[()]) -> int | None:
-    named = {port.get("name") or "": int(port["port"]) for port in ports if port.get("port")}
-    return next((named[name] for name in ("http", "http1", "h2c", "") if name in named), None)
+                yield Endpoint(
+                    pod.get("name", ""),
+                    pod.get("uid", ""),
+                    address,
+                    ports[name],
+                    h2c=name == H2C,
+                    grpc_port=ports.get(GRPC, 0),
+                )
 
 
 def is_ending(pod: Object) -> bool:

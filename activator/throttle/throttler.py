@@ -15,6 +15,7 @@ from activator.throttle.counters import Counters
 from activator.throttle.foresight import History, Pace, is_vain, remaining, retry_after
 from activator.throttle.line import Line, Ticket
 from activator.throttle.pod import Endpoint, Pod
+from activator.throttle.remembered import Metadata
 from activator.throttle.report import LoadReport, RevisionKey
 from torpor.aio.backoff import Backoff
 from torpor.aio.clock import Clock
@@ -28,6 +29,7 @@ from torpor.errors import (
 )
 from torpor.spec.knative import RevisionLimits
 from torpor.spec.session import Affinity
+from torpor.spec.waiting import Asleep
 
 RAMP_S = 1.0
 """A pod without limit may have twice as many requests each time this passes: endless streams must not block it."""
@@ -83,6 +85,8 @@ class Terms:
     limits: RevisionLimits
     activation_timeout_s: float
     affinity: Affinity | None = None
+    asleep: Asleep = Asleep()
+    """What is answered while it sleeps without waking it."""
     wakes: tuple[str, ...] = ()
     """Services of the same namespace that its requests go on to: they are woken with it."""
 
@@ -161,6 +165,8 @@ class Throttler:
         self._budget = budget or Budget(queue_bytes)
         self.held = 0
         """Bytes that are kept for those who wait."""
+        self.metadata: Metadata | None = Metadata() if terms.asleep.metadata else None
+        """What the model said of itself, where that is answered while it sleeps."""
         self._history = History()
         self._pace = Pace()
         self._starting = False
@@ -186,6 +192,8 @@ class Throttler:
             self.sessions = None if terms.affinity is None else Sessions(terms.affinity)
             if self.sessions is not None:
                 self.sessions.set_pods(self._pods.values())
+        if terms.asleep.metadata != self._terms.asleep.metadata:
+            self.metadata = Metadata() if terms.asleep.metadata else None
         self._terms = terms
         for waiter, place in self._queue.items():
             place.deadline_s = self._deadline_s(waiter, place.own_s)
@@ -193,6 +201,11 @@ class Throttler:
     @property
     def queued(self) -> int:
         return len(self._queue)
+
+    @property
+    def waking(self) -> bool:
+        """Whether there is no pod yet, and one is on its way."""
+        return not self._pods and (bool(self._queue) or self._starting)
 
     @property
     def pods(self) -> Collection[Pod]:

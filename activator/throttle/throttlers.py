@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from activator.throttle import read
 from activator.throttle.pod import Endpoint
@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 
 EXPECTED_S = 10.0
 """A route may name a revision before its object is seen here: two watches. What is not seen by then is not there."""
+
+
+_ANNOTATED = {"affinity": read.read_affinity, "asleep": read.read_asleep, "wakes": read.read_wakes}
 
 
 class _Start(NamedTuple):
@@ -173,11 +176,15 @@ class Throttlers:
         except InvalidInputError as error:
             log.warning("%s/%s is served with the defaults: %s", *key, error)
             terms = self._default_terms()
-        try:
-            return replace(terms, affinity=read.read_affinity(revision))
-        except InvalidInputError as error:
-            log.warning("%s/%s is served without sessions: %s", *key, error)
-            return terms
+        # Each for itself: a slip in one annotation is no reason to do without the others.
+        for name, reader in _ANNOTATED.items():
+            try:
+                changes: dict[str, Any] = {name: reader(revision)}
+            except InvalidInputError as error:
+                log.warning("%s/%s is served without %s: %s", *key, name, error)
+            else:
+                terms = replace(terms, **changes)
+        return terms
 
     def _default_terms(self) -> Terms:
         return Terms(RevisionLimits(0, TIMEOUT_S, TIMEOUT_S, None), self._activation_timeout_s)
