@@ -14,7 +14,7 @@ from torpor.spec.kinds import Object
 from torpor.spec.knative import parse_limits
 from torpor.spec.revision import H2C
 from torpor.spec.session import Affinity, parse_affinity
-from torpor.spec.waiting import Asleep, parse_activation_timeout, parse_asleep, parse_wakes
+from torpor.spec.waiting import NOTHING_ASLEEP, Asleep, parse_activation_timeout, parse_asleep, parse_wakes
 
 T = TypeVar("T")
 
@@ -32,9 +32,8 @@ _HOPELESS = frozenset({"ErrImageNeverPull", "InvalidImageName", "CreateContainer
 def read_terms(revision: Object, activation_timeout_s: float) -> Terms:
     """Return what a Revision asks for; raises InvalidInputError naming field or annotation."""
     limits = parse_limits(Fields(revision.get("spec") or {}, "spec"))
-    return Terms(
-        limits, _annotation(revision, names.ACTIVATION_TIMEOUT, parse_activation_timeout) or activation_timeout_s
-    )
+    own_s = _annotation(revision, names.ACTIVATION_TIMEOUT, parse_activation_timeout)
+    return Terms(limits, own_s or activation_timeout_s)
 
 
 def read_affinity(revision: Object) -> Affinity | None:
@@ -44,7 +43,7 @@ def read_affinity(revision: Object) -> Affinity | None:
 
 def read_asleep(revision: Object) -> Asleep:
     """Return what is answered for a Revision while it sleeps; raises InvalidInputError."""
-    return _annotation(revision, names.ANSWER_WHILE_ASLEEP, parse_asleep) or Asleep()
+    return _annotation(revision, names.ANSWER_WHILE_ASLEEP, parse_asleep) or NOTHING_ASLEEP
 
 
 def read_wakes(revision: Object) -> tuple[str, ...]:

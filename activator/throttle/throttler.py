@@ -29,7 +29,7 @@ from torpor.errors import (
 )
 from torpor.spec.knative import RevisionLimits
 from torpor.spec.session import Affinity
-from torpor.spec.waiting import Asleep
+from torpor.spec.waiting import NOTHING_ASLEEP, Asleep
 
 RAMP_S = 1.0
 """A pod without limit may have twice as many requests each time this passes: endless streams must not block it."""
@@ -85,7 +85,7 @@ class Terms:
     limits: RevisionLimits
     activation_timeout_s: float
     affinity: Affinity | None = None
-    asleep: Asleep = Asleep()
+    asleep: Asleep = NOTHING_ASLEEP
     """What is answered while it sleeps without waking it."""
     wakes: tuple[str, ...] = ()
     """Services of the same namespace that its requests go on to: they are woken with it."""
@@ -216,8 +216,8 @@ class Throttler:
     def enter(self, waiter: Waiter, now_s: float) -> Pod | None:
         """Take a request in. Returns its pod, or None where it must wait and will be told.
 
-        Raises QueueFullError where the queue is full, ColdStartError where no pod will be ready in time, LoadError where
-        the revision is known not to start, UnavailableError where it is gone.
+        Raises QueueFullError where the queue is full, ColdStartError where no pod will be ready in time, LoadError
+        where the revision is known not to start, UnavailableError where it is gone.
         """
         if self.sessions is not None:
             behind = self._queue and not self.sessions.affinity.strict
@@ -302,7 +302,7 @@ class Throttler:
             usual_s = remaining(starts, elapsed_s)
             raise ColdStartError(
                 f"{self._name} has no pod yet and usually takes {usual_s or 0:.1f} s more to start, by {len(starts)} "
-                f"starts that were measured; this request has {left_s:.1f} s. It is being woken: try again when it is up"
+                f"starts that were measured; this request has {left_s:.1f} s. It is being woken: try again then"
             ).after(usual_s)
 
     def _check_room(self, size: int, now_s: float) -> None:

@@ -19,7 +19,6 @@ JSON = b"Content-Type: application/json\r\n"
 _LINE = re.compile(rb"(GET|HEAD) ([^ ?]*)(?:\?[^ ]*)? ")
 _PROBE = re.compile(rb"\r\n(?i:user-agent: kube-probe/|k-network-probe: ([^\r\n]*))")
 _CREDENTIALS = re.compile(rb"\r\n(?i:authorization|cookie): ")
-_ALIVE = {b"/": {"status": "alive"}, b"/healthz": {"status": "alive"}, b"/v2/health/live": {"live": True}}
 _MODEL_READY = re.compile(rb"/v2/models/([^/]+)(?:/versions/[^/]+)?/ready\Z|/v1/models/([^/:]+)\Z")
 _METADATA = re.compile(
     rb"/v2/?\Z|/v2/models/?\Z|/v2/models/[^/]+(?:/versions/[^/]+)?\Z|/v1/models\Z|/openai/v1/models\Z"
@@ -83,9 +82,10 @@ def _probed(head: bytes, *, waking: bool) -> Answer:
 
 
 def _health(path: bytes) -> tuple[int, dict[str, object]] | None:
-    alive = _ALIVE.get(path)
-    if alive is not None:
-        return 200, dict(alive)
+    if path == b"/healthz":
+        return 200, {"status": "alive"}
+    if path == b"/v2/health/live":
+        return 200, {"live": True}
     if path == b"/v2/health/ready":
         return 503, {"ready": False}
     if path == b"/readyz":
