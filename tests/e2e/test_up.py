@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
-from tests.support.laptop import Laptop, running_laptop, wait_for
+from tests.support.laptop import Laptop, new_laptop, running_laptop, wait_for
 from tests.support.manifests import knative_service
 
 pytestmark = pytest.mark.e2e
@@ -28,24 +31,30 @@ if os.fork() == 0:
 """A pod that starts like this has a grandchild in a session of its own that is deaf to SIGTERM."""
 
 
-def test_after_kill_9_and_a_new_start_everything_is_there_and_answers(tmp_path: Path) -> None:
-    """No orphan survives the kill; the same directory gives the same objects, and a sleeping service wakes."""
-    laptop = Laptop.new(tmp_path)
-    laptop.start()
-    laptop.apply(knative_service("stays"))
-    laptop.wait_ready("ksvc", "stays")
-    before = laptop.get("ksvc", "stays")
-    with laptop.client("stays") as http:
-        assert http.get("/?n=1").json()["n"] == "1"
-    laptop.kill()
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Laptop]:
+    """A laptop that a test starts, kills and stops itself."""
+    with new_laptop(tmp_path) as laptop:
+        yield laptop
 
-    laptop.start()
-    after = laptop.get("ksvc", "stays")
+
+def test_after_kill_9_and_a_new_start_everything_is_there_and_answers(own: Laptop) -> None:
+    """No orphan survives the kill; the same directory gives the same objects, and a sleeping service wakes."""
+    own.start()
+    own.apply(knative_service("stays"))
+    own.wait_ready("ksvc", "stays")
+    before = own.get("ksvc", "stays")
+    with own.client("stays") as http:
+        assert http.get("/?n=1").json()["n"] == "1"
+    own.kill()
+
+    own.start()
+    after = own.get("ksvc", "stays")
     assert after["metadata"]["uid"] == before["metadata"]["uid"]
     assert after["spec"] == before["spec"]
-    with laptop.client("stays") as http:
+    with own.client("stays") as http:
         assert http.get("/?n=2").json()["n"] == "2"
-    assert laptop.stop() == 0
+    assert own.stop() == 0
 
 
 def test_a_running_pod_ends_with_torpor_up(tmp_path: Path) -> None:
@@ -58,24 +67,36 @@ def test_a_running_pod_ends_with_torpor_up(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("victim", ["front", "supervisor", "both"])
-def test_nothing_survives_a_kill_9(victim: str, tmp_path: Path) -> None:
+def test_nothing_survives_a_kill_9(victim: str, own: Laptop) -> None:
     """Not even what ran away from a pod, whichever of the two processes above the services is killed."""
-    laptop = Laptop.new(tmp_path)
-    laptop.start()
-    assert laptop.process is not None
+    own.start()
+    assert own.process is not None
     obj = knative_service("runaway")
     (container,) = obj["spec"]["template"]["spec"]["containers"]
     container["command"][-1] = RUNAWAY + container["command"][-1]
-    laptop.apply(obj)
-    laptop.wait_ready("ksvc", "runaway")
-    assert len([each for each in laptop.processes() if RUNAWAY in each.cmdline()[-1]]) == 2
-    (supervisor,) = psutil.Process(laptop.process.pid).children()
+    own.apply(obj)
+    own.wait_ready("ksvc", "runaway")
+    assert len([each for each in own.processes() if RUNAWAY in each.cmdline()[-1]]) == 2
+    (supervisor,) = psutil.Process(own.process.pid).children()
     if victim != "front":
         supervisor.kill()
     if victim != "supervisor":
-        laptop.process.kill()
-    laptop.process.wait(30)
-    wait_for(lambda: not laptop.processes(), 30, "no orphan survives")
+        own.process.kill()
+    own.process.wait(30)
+    wait_for(lambda: not own.processes(), 30, "no orphan survives")
+
+
+def test_nothing_survives_the_tests_that_started_it(own: Laptop) -> None:
+    """Tests that are killed, or broken off, take their `torpor up` with them."""
+    tests = "import sys; from pathlib import Path; from tests.support.laptop import Laptop\n"
+    tests += "Laptop.new(Path(sys.argv[1])).start(); print('up', flush=True); input()"
+    command = [sys.executable, "-c", tests, str(own.data_dir.parent)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"up\n"
+        assert len(own.processes()) > 4
+        process.kill()
+    wait_for(lambda: not own.processes(), 30, "no orphan survives")
 
 
 def test_services_that_are_killed_come_back(tmp_path: Path) -> None:

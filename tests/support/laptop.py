@@ -19,6 +19,7 @@ import psutil
 
 from tests.support.kubectl import kubectl
 from tests.support.ports import free_ports
+from torpor.local.lifeline import die_with_parent
 
 READY = "torpor is ready"
 START_S = 60.0
@@ -60,8 +61,15 @@ class Laptop:
             command += [f"--{name}-port", str(getattr(self, f"{name}_port"))]
         with self.log.open("ab") as output:
             begin = output.tell()
-            # A session of its own: a Ctrl-C at the tests' terminal is for the tests to pass on.
-            self.process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+            # A session of its own: a Ctrl-C at the tests' terminal is for the tests to pass on. Tests that are killed
+            # take it with them.
+            self.process = subprocess.Popen(
+                command,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                preexec_fn=die_with_parent(),  # noqa: PLW1509  # it calls the kernel and nothing of Python's
+            )
         process = self.process
 
         def ready() -> bool:
@@ -90,6 +98,16 @@ class Laptop:
         self.process.wait()
         self.process = None
         wait_for(lambda: not self.processes(), 30, "no orphan survives kill -9")
+
+    def kill_all(self) -> None:
+        """Kill whatever there is of this laptop; nothing is fine too."""
+        for process in self.processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        if self.process is not None:
+            self.process.wait()
+            self.process = None
+        wait_for(lambda: not self.processes(), 30, "nothing survives")
 
     def processes(self) -> list[psutil.Process]:
         """Every process that belongs to this data directory, whoever its parent is by now."""
@@ -162,13 +180,21 @@ class Laptop:
 
 
 @contextlib.contextmanager
-def running_laptop(folder: Path) -> Iterator[Laptop]:
-    """Start a laptop, give it, stop it, and check that it stopped as promised."""
+def new_laptop(folder: Path) -> Iterator[Laptop]:
+    """Give a laptop for a test to start and stop; whatever a test that fails leaves of it is killed."""
     laptop = Laptop.new(folder)
-    laptop.start()
     try:
         yield laptop
     finally:
+        laptop.kill_all()
+
+
+@contextlib.contextmanager
+def running_laptop(folder: Path) -> Iterator[Laptop]:
+    """Start a laptop, give it, stop it, and check that it stopped as promised."""
+    with new_laptop(folder) as laptop:
+        laptop.start()
+        yield laptop
         if laptop.process is not None:
             status = laptop.stop()
             assert status == 0, f"torpor up ended with {status}:\n{laptop.log.read_text(errors='replace')[-4000:]}"
