@@ -134,6 +134,9 @@ class Exchange:
 
     def granted(self, pod: Pod, now_s: float) -> None:
         """Go on after the queue."""
+        if self.done:
+            self.throttler.release(pod, now_s)
+            return
         self.throttler.counters.waits.add(now_s - self.arrived_s)
         self._go(pod, now_s)
         if self.upstream is not None:
@@ -141,6 +144,8 @@ class Exchange:
 
     def sent_on(self, throttler: Throttler, now_s: float) -> None:
         """Wait for the revision that a route leads to, which led nowhere when the request came."""
+        if self.done:
+            return
         self.throttler = throttler
         if throttler.sessions is not None:
             self._join_session(throttler.sessions)
@@ -206,6 +211,8 @@ class Exchange:
         counters.durations.add(now_s - self.arrived_s)
         if self.pod is not None:
             self.throttler.release(self.pod, now_s)
+        else:
+            self.throttler.cancel(self, now_s)
 
     # --- the request -------------------------------------------------------------------------------------------
 
@@ -354,8 +361,6 @@ class Exchange:
             self._end(self.status)
             return
         self.throttler.counters.disconnects += 1
-        if self.pod is None:
-            self.throttler.cancel(self, self.client.door.clock.monotonic())
         self._end(self.status or 499)
 
     def tunnel_closed(self) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from activator.settings import ClientLimits
 from tests.activator.proxy.doorway import doorway, served
 from tests.activator.proxy.pods import OK, Behave, Line, answering, pod
 from tests.activator.proxy.wire import Wire, get, post, wire
@@ -161,6 +162,49 @@ async def test_hang_up_with_requests_sent_ahead() -> None:
         gate.release()
         await door.watched()
         assert len(made.seen) == 1
+
+
+CHUNKED = get("/spoils", "Transfer-Encoding: chunked", method="POST") + b"3\r\nabc\r\n"
+
+
+@pytest.mark.parametrize(
+    ("rest", "limits", "status"),
+    [
+        pytest.param(b"ZZ\r\n", ClientLimits(), 400, id="no chunk"),
+        pytest.param(b"5\r\nabcde\r\n", ClientLimits(body_bytes=4), 413, id="a long body"),
+        pytest.param(b"5\r\n", ClientLimits(body_silence_s=0.1), 408, id="a slow body"),
+    ],
+)
+@pytest.mark.parametrize("warm", [False, True], ids=["at zero", "behind another request"])
+async def test_request_that_is_refused_while_queued(
+    rest: bytes, limits: ClientLimits, status: int, *, warm: bool
+) -> None:
+    """It gives up its place: no pod is given a request that was answered, nor lost to one."""
+    gate = asyncio.Semaphore(0)
+    async with (
+        served(gated(gate), concurrency=1, client=limits) as (door, made),
+        wire(door.port) as first,
+        wire(door.port) as spoils,
+        wire(door.port) as last,
+    ):
+        if warm:
+            await first.send(get("/first"))
+            await until(lambda: made.now == 1)
+        else:
+            door.scale("app")
+        await spoils.send(CHUNKED)
+        await until(lambda: door.throttler().queued == 1)
+        await spoils.send(rest)
+        assert (await spoils.answer()).status == status
+        assert door.throttler().queued == 0
+        if warm:
+            gate.release()
+            assert (await first.answer()).status == 200
+        else:
+            door.scale("app", made.port)
+        gate.release()
+        assert (await last.ask(get("/last"))).status == 200
+        assert b"/spoils" not in [request.target for request in made.seen]
 
 
 async def test_hang_up_while_connecting() -> None:
