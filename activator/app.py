@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import random
 import signal
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 
 from activator import admin
 from activator.autoscaler.loop import Autoscaler
 from activator.export import DoorCollector
+from activator.grpc.client import ClientLine
 from activator.proxy.door import Door
 from activator.proxy.pool import Pool
 from activator.proxy.server import Server
@@ -22,6 +25,7 @@ from activator.throttle.report import RevisionKey
 from activator.throttle.throttler import Hooks
 from activator.throttle.throttlers import Throttlers
 from activator.throttle.wakes import Wakes
+from activator.tls import Certificate
 from torpor.aio.clock import SystemClock
 from torpor.aio.ready import notify
 from torpor.kube import Cluster, Informer, Recorder
@@ -49,7 +53,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         slices, pods, deployments = (
             Informer(cluster, kind, labels=names.REVISION) for kind in (ENDPOINT_SLICE, POD, DEPLOYMENT)
         )
-        informers = (routes, configurations, revisions, slices, pods, deployments)
+        informers = [routes, configurations, revisions, slices, pods, deployments]
 
         # Where requests wait.
         def wake(revision: RevisionKey) -> None:
@@ -75,16 +79,20 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         # Where they come in.
         door = Door(router, throttlers, pool, settings.client, clock)
         server = Server(door)
+        told = Recorder(cluster, "torpor-activator")
+        certificate = None if settings.tls_secret is None else Certificate(settings.tls_secret, told)
+        if certificate is not None:
+            informers.append(certificate.informer(cluster))
 
-        work = (*(informer.run for informer in informers), recorder.run, autoscaler.run, server.watch)
+        work = (*(informer.run for informer in informers), recorder.run, told.run, autoscaler.run, server.watch)
         at = (settings.host, settings.admin_port)
         try:
             async with admin.serving(settings.token_file, *at, DoorCollector(door)) as admin_port, _beside(*work):
                 await _either(asyncio.gather(*(informer.synced() for informer in informers)), stop.wait())
                 if not stop.is_set():
                     follower.rebuild()
-                    await server.start(settings.host, settings.http_port)
-                    log.info("serving on %s:%d, admin on port %d", settings.host, server.port, admin_port)
+                    await _listen(server, door, settings, certificate)
+                    log.info("serving on %s, ports %s, admin on port %d", settings.host, server.ports, admin_port)
                     notify(settings.ready_fd)
                     await stop.wait()
                     log.info("draining: requests in flight have %g s", settings.leaving.grace_s)
@@ -95,6 +103,17 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             throttlers.close()
             await wakes.close()
             await pool.close()
+
+
+async def _listen(server: Server, door: Door, settings: Settings, certificate: Certificate | None) -> None:
+    """Open the data ports."""
+    tls: tuple[ssl.SSLContext | None, ...] = (None, None)
+    if certificate is not None:
+        tls = (certificate.http, certificate.http2)
+        certificate.check()
+    await server.start(settings.host, settings.http_port, tls[0])
+    calls = functools.partial(ClientLine, door, settings.streams)
+    await server.listen("grpc-port", calls, settings.host, settings.grpc_port, tls[1])
 
 
 @contextlib.asynccontextmanager

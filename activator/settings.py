@@ -9,9 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from activator.proxy.forwarding import PRIVATE, Networks
 from torpor import settings as read
 from torpor.errors import SettingError
 from torpor.spec.fields import DNS_LABEL
+from torpor.spec.secret import parse_secret
 
 PREFIX = "TORPOR_ACTIVATOR_"
 
@@ -41,6 +43,21 @@ class ClientLimits:
     linger_s: float = 2.0
     """How long what a refused client still sends is read and dropped, so that it can read the answer."""
     linger_bytes: int = 4 * 1024 * 1024
+    trusted_proxies: Networks = PRIVATE
+    """Whose Forwarded and X-Forwarded-... fields are continued; those of everybody else are replaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamLimits:
+    """What one client connection may cost where it carries many calls at once (HTTP/2)."""
+
+    streams: int = 256
+    """Calls at once; more are refused, and may be sent again. gRPC's clients wait or connect once more."""
+    resets: int = 512
+    """Streams that are reset, beyond those that are answered, before the connection is closed. An eighth of it is
+    forgiven four times a second."""
+    control_frames: int = 2000
+    """Likewise for frames that ask for nothing: settings, pings, priorities, data without data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +103,12 @@ class Settings:
     kubeconfig: Path | None = None
     """None: the credentials of the pod that we run in."""
     ready_fd: int | None = None
-    """Gets one byte when the data port is open."""
+    """Gets one byte when the data ports are open."""
+    grpc_port: int = 0
+    tls_secret: tuple[str, str] | None = None
+    """(namespace, name) of the Secret with the certificate of both data ports; None: they speak without TLS."""
     client: ClientLimits = ClientLimits()
+    streams: StreamLimits = StreamLimits()
     pods: PodLimits = PodLimits()
     waiting: Waiting = Waiting()
     leaving: Leaving = Leaving()
@@ -97,6 +118,13 @@ def _optional_bytes(key: str, raw: str) -> int | None:
     return None if raw == "none" else read.integer(key, raw, minimum=1, maximum=2**63, unit="bytes, or none")
 
 
+def _networks(key: str, raw: str) -> Networks:
+    try:
+        return Networks.parse(raw)
+    except ValueError as error:
+        raise SettingError(key, raw, "use networks, as 10.0.0.0/8,192.168.1.7, or none") from error
+
+
 _seconds = partial(read.number, minimum=0.1, maximum=86_400, unit="seconds")
 _READERS: Mapping[str, Callable[[str, str], Any]] = {
     "head_bytes": partial(read.integer, minimum=1024, maximum=2**20, unit="bytes"),
@@ -104,7 +132,11 @@ _READERS: Mapping[str, Callable[[str, str], Any]] = {
     "connections": partial(read.integer, minimum=1, maximum=2**20),
     "pipelined": partial(read.integer, minimum=1, maximum=10_000),
     "buffered_bytes": partial(read.integer, minimum=4096, maximum=2**24, unit="bytes"),
+    "trusted_proxies": _networks,
     "linger_bytes": partial(read.integer, minimum=0, maximum=2**30, unit="bytes"),
+    "streams": partial(read.integer, minimum=1, maximum=10_000),
+    "resets": partial(read.integer, minimum=8, maximum=2**20),
+    "control_frames": partial(read.integer, minimum=8, maximum=2**20),
     "queue_limit": partial(read.integer, minimum=1, maximum=1_000_000, unit="requests"),
     "grace_s": partial(read.number, minimum=0, maximum=86_400, unit="seconds"),
 }
@@ -119,10 +151,14 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     parser.add_argument("--kubeconfig", type=Path, help="credentials of the API; in a pod: leave it out")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--http-port", default="8080", help="port for requests to services; 0 is any that is free")
+    parser.add_argument("--grpc-port", default="8081", help="port for HTTP/2 and so gRPC; 0 is any that is free")
+    parser.add_argument(
+        "--tls-secret", help="NAMESPACE/NAME of a kubernetes.io/tls Secret: both data ports speak TLS with it"
+    )
     parser.add_argument("--admin-port", default="9090", help="port for /metrics and /healthz; 0 is any that is free")
     parser.add_argument("--domain", default="localhost", help="what the hosts of services end with")
     parser.add_argument("--token-file", type=Path, required=True, help="whose contents admin requests must bear")
-    parser.add_argument("--ready-fd", help="descriptor that gets one byte when the data port is open")
+    parser.add_argument("--ready-fd", help="descriptor that gets one byte when the data ports are open")
     given = parser.parse_args(arguments)
     descriptor = given.ready_fd
     return Settings(
@@ -133,6 +169,9 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         token_file=given.token_file,
         kubeconfig=given.kubeconfig,
         ready_fd=None if descriptor is None else read.integer("--ready-fd", descriptor, minimum=0, maximum=2**20),
+        grpc_port=read.port("--grpc-port", given.grpc_port),
+        tls_secret=None if given.tls_secret is None else parse_secret("--tls-secret", given.tls_secret),
+        streams=from_environment(StreamLimits(), environment),
         client=from_environment(ClientLimits(), environment),
         pods=from_environment(PodLimits(), environment),
         waiting=from_environment(Waiting(), environment),

@@ -8,8 +8,8 @@ from activator.proxy.headers import CRLF, STATUS_LINES
 from torpor.web.status import answer
 
 
-def write(error: Exception, *, close: bool, head_only: bool = False) -> tuple[int, bytes]:
-    """Return (status, the whole answer) for an error."""
+def write(error: Exception, *, close: bool, head_only: bool = False, echo: bytes = b"") -> tuple[int, bytes]:
+    """Return (status, the whole answer) for an error. `echo`: lines that go with whatever the answer is."""
     said = answer(error)
     lines = [
         STATUS_LINES[said.status],
@@ -21,7 +21,7 @@ def write(error: Exception, *, close: bool, head_only: bool = False) -> tuple[in
         lines.append(b"Retry-After: %d\r\n" % said.retry_after_s)
     if close:
         lines.append(b"Connection: close\r\n")
-    lines.append(CRLF)
+    lines += (echo, CRLF)
     if not head_only:
         lines.append(said.body)
     return said.status, b"".join(lines)

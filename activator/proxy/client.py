@@ -229,7 +229,7 @@ class ClientConnection(asyncio.Protocol):
     def _write_failure(self, exchange: Exchange, error: Exception) -> None:
         keep = exchange.keep_alive and exchange.request_done and not exchange.upgrade and not self.door.draining
         exchange.keep_alive = keep
-        _, data = answers.write(error, close=not keep, head_only=exchange.head_only)
+        _, data = answers.write(error, close=not keep, head_only=exchange.head_only, echo=exchange.echo)
         self.out.append(data)
         self.flush()
         self.finished(exchange)

@@ -17,6 +17,7 @@ from torpor.errors import DeadlineError, QueueFullError, TorporError, UpstreamEr
 from torpor.web.status import answer
 
 if TYPE_CHECKING:
+    from activator.grpc.bridge import Bridge
     from activator.proxy.client import ClientConnection
     from activator.proxy.upstream import Upstream
 
@@ -93,7 +94,7 @@ class Exchange:
         self.cold = self.done = False
         self._timer: asyncio.TimerHandle | None = None
         self.pod: Pod | None = None
-        self.upstream: Upstream | None = None
+        self.upstream: Upstream | Bridge | None = None
         self.refused_since_s: float | None = None
         # The answer.
         self.echo = b""
@@ -223,7 +224,7 @@ class Exchange:
             return self.pending_size >= self.client.door.limits.buffered_bytes
         return self.upstream.write_paused
 
-    def attach(self, upstream: Upstream) -> None:
+    def attach(self, upstream: Upstream | Bridge) -> None:
         """Send to this connection; the caller flushes it."""
         self.upstream = upstream
         if self.asked is not None:

@@ -22,22 +22,45 @@ HOP_BY_HOP = frozenset(
     }
 )
 
-REQUEST_SPECIAL = HOP_BY_HOP | {
-    b"prefer",
-    b"torpor-deadline",
-    b"torpor-priority",
-    b"content-length",
-    b"expect",
-    b"forwarded",
-    b"host",
-    b"x-forwarded-for",
-    b"x-forwarded-host",
-    b"x-forwarded-proto",
-    b"x-request-id",
-}
+# What Knative's components say to one another, and we to pods: from outside it would be a lie.
+PRUNED = frozenset(
+    {
+        b"k-network-hash",
+        b"k-network-probe",
+        b"k-original-host",
+        b"k-passthrough-lb",
+        b"k-proxy-request",
+        b"knative-serving-default-route",
+        b"knative-serving-namespace",
+        b"knative-serving-revision",
+        b"torpor-mirrored",
+    }
+)
+
+REQUEST_SPECIAL = (
+    HOP_BY_HOP
+    | PRUNED
+    | {
+        b"prefer",
+        b"torpor-deadline",
+        b"torpor-priority",
+        b"content-length",
+        b"expect",
+        b"forwarded",
+        b"host",
+        b"knative-serving-tag",
+        b"traceparent",
+        b"tracestate",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-proto",
+        b"x-request-id",
+    }
+)
 """Fields of a request that are read here; all others go on as they are."""
 
-RESPONSE_SPECIAL = HOP_BY_HOP | {b"content-length"}
+# The id of the request goes with every answer: ours, which is also what the pod was told.
+RESPONSE_SPECIAL = HOP_BY_HOP | {b"content-length", b"x-request-id"}
 
 # RFC 9110, 6.5.1: framing, routing, credentials and the like mean nothing after the content, or worse.
 NO_TRAILER = (REQUEST_SPECIAL | RESPONSE_SPECIAL) | {

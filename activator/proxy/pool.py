@@ -6,6 +6,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+from activator.grpc.bridge import Bridge
+from activator.grpc.pods import Lines
 from activator.proxy.upstream import Upstream
 from activator.settings import PodLimits
 from activator.throttle.pod import Pod
@@ -35,6 +37,7 @@ class Pool:
         self._connecting: set[asyncio.Task[None]] = set()
         self._suspects: dict[Pod, float] = {}
         """Until when."""
+        self.http2 = Lines(limits, buffered_bytes, clock)
 
     def take(self, pod: Pod, now_s: float) -> Upstream | None:
         """Return an idle connection on which nothing has happened, or None where one must be made."""
@@ -68,6 +71,9 @@ class Pool:
 
     def connect(self, pod: Pod, exchange: Exchange) -> None:
         """Make a connection and give it to the exchange, or tell it that the pod takes none."""
+        if pod.at.h2c:
+            Bridge(self.http2, pod, exchange).ask()
+            return
         task = asyncio.get_running_loop().create_task(self._connect(pod, exchange))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
@@ -111,12 +117,14 @@ class Pool:
 
     def gone(self, pod: Pod) -> None:
         """Close what is idle of a pod that gets no more requests."""
+        self.http2.gone(pod)
         self._suspects.pop(pod, None)
         for upstream in self._idle.pop(pod, {}):
             upstream.transport.abort()
 
     def sweep(self, now_s: float) -> None:
         """Close what has been idle for too long."""
+        self.http2.sweep(now_s)
         self._suspects = {pod: until_s for pod, until_s in self._suspects.items() if until_s > now_s}
         for pod, idle in list(self._idle.items()):
             while idle:
@@ -130,6 +138,7 @@ class Pool:
 
     async def close(self) -> None:
         """Close everything."""
+        await self.http2.close()
         tasks = list(self._connecting)
         for task in tasks:
             task.cancel()

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import httptools
 
+from activator.proxy import forwarding, identity
 from activator.proxy.door import Door
 from activator.proxy.exchange import Exchange
 from activator.proxy.headers import COLON, CRLF, NO_TRAILER, REQUEST_SPECIAL, nominated, tokens, without
-from activator.routing.match import split_target
+from activator.routing.match import TAG, split_target, tagged
 from activator.waiting import asked
 from torpor.errors import HeadTooLargeError, InvalidInputError, TooLargeError, TorporError, UnsupportedError
 
@@ -35,12 +36,14 @@ class RequestReader:
         "_marks",
         "_marks_host",
         "_moved",
+        "_parent",
         "_parser",
         "_peer",
         "_rare",
         "_replaying",
         "_scheme",
         "_size",
+        "_state",
         "_trailers",
         "_unmoved",
         "_url",
@@ -62,6 +65,8 @@ class RequestReader:
         self._lines: list[bytes] = []
         self._host: bytes | None = None
         self._id: bytes | None = None
+        self._parent: bytes | None = None
+        self._state: bytes | None = None
         self._length: int | None = None
         self._rare: dict[bytes, bytes] | None = None
         self._exchange: Exchange | None = None
@@ -141,6 +146,7 @@ class RequestReader:
         self._url = b""
         self._lines.clear()
         self._host = self._id = self._length = self._rare = self._trailers = self._exchange = None
+        self._parent = self._state = None
         self._unmoved = 0
         self.begun += 1
         self.in_head = self.incomplete = True
@@ -163,7 +169,12 @@ class RequestReader:
         elif lower == b"content-length":
             self._length = int(value)  # the parser has made sure that it is digits, and that there is only one
         elif lower == b"x-request-id":
-            self._id = value
+            if self._id is None and identity.is_id(value):
+                self._id = value
+        elif lower == b"traceparent":
+            self._parent = value if self._parent is None else b""  # two are none
+        elif lower == b"tracestate":
+            self._state = value if self._state is None else self._state + b"," + value
         else:
             if self._rare is None:
                 self._rare = {}
@@ -192,8 +203,16 @@ class RequestReader:
             if limit is not None and length > limit:
                 raise self._too_long()
             framing = b"Content-Length: %d\r\n\r\n" % length
+        exchange.echo = name = b"X-Request-Id: %b\r\n" % (self._id or b"%b%x" % (self._ids, self.begun))
+        if self._parent is not None:
+            marks += b"".join(b"%b: %b\r\n" % pair for pair in identity.trace(self._parent, self._state))
         try:
-            exchange.throttler, target = self._door.route(host, url)
+            door = self._door
+            entry, target = door.router.find(host, url)
+            if self._rare is not None and (tag := self._rare.get(TAG)) is not None:
+                entry, lines = tagged(entry, tag)
+                marks += lines
+            exchange.throttler = door.lead(entry)
         except InvalidInputError:
             raise  # whoever names no host as RFC 9110 has it may mean something else by the rest too
         except TorporError as error:
@@ -201,10 +220,7 @@ class RequestReader:
             self._exchange = exchange
             self._client.begin(exchange)
             return
-        identity = b"X-Request-Id: %b\r\n" % (self._id or b"%b%x" % (self._ids, self.begun))
-        exchange.head = head = b"".join(
-            (method, b" ", target, b" HTTP/1.1\r\n", *self._lines, marks, identity, framing)
-        )
+        exchange.head = head = b"".join((method, b" ", target, b" HTTP/1.1\r\n", *self._lines, marks, name, framing))
         if len(head) > self._door.limits.head_bytes:
             raise self._too_large()
         self._exchange = exchange
@@ -309,20 +325,9 @@ class RequestReader:
 
     def _marks_for(self, host: bytes, rare: dict[bytes, bytes]) -> bytes:
         """Return Host and who asked for what: the runtime contract's Forwarded, and its older relatives."""
-        peer = self._peer
-        quoted = b'"[%b]"' % peer if b":" in peer else peer
-        who = b"for=%b" % quoted if not host else b'for=%b;host="%b"' % (quoted, host)
-        hop = b"%b;proto=%b" % (who, self._scheme)
-        chain = [*filter(None, (rare.get(b"forwarded"),)), hop]
-        addresses = [*filter(None, (rare.get(b"x-forwarded-for"),)), peer]
-        forwarded_host = rare.get(b"x-forwarded-host", host)
-        return b"Host: %b\r\nForwarded: %b\r\nX-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\n%b" % (
-            host,
-            b", ".join(chain),
-            b", ".join(addresses),
-            rare.get(b"x-forwarded-proto", self._scheme),
-            b"X-Forwarded-Host: %b\r\n" % forwarded_host if forwarded_host else b"",
-        )
+        believed = forwarding.trusted(self._peer, self._door.limits.trusted_proxies)
+        pairs = forwarding.fields(rare, self._peer, host, self._scheme, believed=believed)
+        return b"Host: %b\r\n%b" % (host, b"".join(b"%b: %b\r\n" % pair for pair in pairs))
 
     def _too_large(self) -> HeadTooLargeError:
         return HeadTooLargeError(f"the header section is over its limit of {self._door.limits.head_bytes} bytes")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import ssl
+from collections.abc import Callable
 
 from activator.proxy.client import ClientConnection
 from activator.proxy.door import Door
@@ -19,27 +21,44 @@ BACKLOG = 4096
 
 
 class Server:
-    """The data port."""
+    """The data ports."""
 
     def __init__(self, door: Door) -> None:
         self._door = door
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
 
     @property
     def port(self) -> int:
-        """The port that is listened on, also where the system chose it."""
-        if self._server is None:
-            raise RuntimeError("not started")
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
+        """The port that HTTP/1.1 is listened for on, also where the system chose it."""
+        return self.ports[0]
 
-    async def start(self, host: str, port: int) -> None:
+    @property
+    def ports(self) -> list[int]:
+        """All ports, in the order in which they were opened."""
+        return [server.sockets[0].getsockname()[1] for server in self._servers]
+
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
         """Accept connections; raises SettingError where the address cannot be had."""
+        await self.listen("http-port", lambda: ClientConnection(self._door), host, port, tls)
+
+    async def listen(
+        self,
+        option: str,
+        factory: Callable[[], asyncio.Protocol],
+        host: str,
+        port: int,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """Accept connections of a protocol; raises SettingError that names the option."""
         loop = asyncio.get_running_loop()
+        timeout_s = None if tls is None else self._door.limits.head_timeout_s
         try:
-            self._server = await loop.create_server(lambda: ClientConnection(self._door), host, port, backlog=BACKLOG)
+            server = await loop.create_server(
+                factory, host, port, backlog=BACKLOG, ssl=tls, ssl_handshake_timeout=timeout_s
+            )
         except OSError as error:
-            raise SettingError("http-port", port, f"a free port on {host} is needed: {error.strerror}") from error
+            raise SettingError(option, port, f"a free port on {host} is needed: {error.strerror}") from error
+        self._servers.append(server)
 
     async def watch(self) -> None:
         """Look after what takes time; returns only when cancelled."""
@@ -59,8 +78,8 @@ class Server:
     async def drain(self, grace_s: float) -> int:
         """Accept nothing new, let what is in flight finish, for at most so long; returns how many did not."""
         self._door.draining = True
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         for connection in list(self._door.connections):
             connection.drain()
         for _ in range(math.ceil(grace_s / WATCH_S)):

@@ -11,6 +11,7 @@ from activator.routing.traffic import Traffic
 from torpor.errors import InvalidInputError, NotFoundError
 
 PATH_PREFIX = b"/serving/"
+TAG = b"knative-serving-tag"
 TAG_LINE = b"Knative-Serving-Tag: %b\r\n"
 DEFAULT_ROUTE_LINE = b"Knative-Serving-Default-Route: true\r\n"
 

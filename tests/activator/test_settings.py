@@ -16,7 +16,12 @@ TOKEN = ("--token-file", "/run/token")
 def test_defaults_are_for_a_pod_in_a_cluster() -> None:
     """Its own credentials, the usual ports."""
     assert parse(TOKEN, {}) == Settings(
-        host="127.0.0.1", http_port=8080, admin_port=9090, domain="localhost", token_file=Path("/run/token")
+        host="127.0.0.1",
+        http_port=8080,
+        grpc_port=8081,
+        admin_port=9090,
+        domain="localhost",
+        token_file=Path("/run/token"),
     )
 
 
@@ -24,6 +29,7 @@ def test_the_command_line_says_where() -> None:
     """As `torpor up` writes it."""
     given = (
         "--kubeconfig d/kubeconfig --host 0.0.0.0 --http-port 0 --admin-port 1 --domain a-b.example.com --ready-fd 7"
+        " --grpc-port 2 --tls-secret door/certificate"
     )
     assert parse((*TOKEN, *given.split()), {}) == Settings(
         host="0.0.0.0",
@@ -33,6 +39,8 @@ def test_the_command_line_says_where() -> None:
         token_file=Path("/run/token"),
         kubeconfig=Path("d/kubeconfig"),
         ready_fd=7,
+        grpc_port=2,
+        tls_secret=("door", "certificate"),
     )
 
 

@@ -35,6 +35,8 @@ class Doorway:
     def __init__(self, client: ClientLimits, pods: PodLimits, waiting: Waiting, clock: Clock) -> None:
         self.poked: list[RevisionKey] = []
         self.woken: list[Pod] = []
+        self.port_name = "http"
+        """As the slices of its pods have it."""
         self._objects: dict[tuple[Kind, tuple[str, str]], Object] = {}
         self._serial = itertools.count(1)
         self._routes: dict[str, Object] = {}
@@ -113,10 +115,10 @@ class Doorway:
                 self.tell(ENDPOINT_SLICE, None, key)
         for slice_name, port in wanted.items():
             if (NAMESPACE, slice_name) not in known:
-                self.tell(ENDPOINT_SLICE, endpoint_slice(slice_name, name, port, f"uid-{next(self._serial)}"))
+                self.tell(ENDPOINT_SLICE, endpoint_slice(slice_name, name, port, f"uid-{next(self._serial)}", port_name=self.port_name))
 
 
-def endpoint_slice(slice_name: str, revision: str, port: int, uid: str, *, ready: bool = True) -> Object:
+def endpoint_slice(slice_name: str, revision: str, port: int, uid: str, *, ready: bool = True, port_name: str = "http") -> Object:
     labels = {names.REVISION: revision, names.SERVICE_NAME: f"{revision}-private"}
     endpoint = {
         "addresses": ["127.0.0.1"],
@@ -126,7 +128,7 @@ def endpoint_slice(slice_name: str, revision: str, port: int, uid: str, *, ready
     return {
         "metadata": {"namespace": NAMESPACE, "name": slice_name, "labels": labels},
         "endpoints": [endpoint],
-        "ports": [{"name": "http", "port": port, "protocol": "TCP"}],
+        "ports": [{"name": port_name, "port": port, "protocol": "TCP"}],
     }
 
 
