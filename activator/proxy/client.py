@@ -304,10 +304,13 @@ class ClientConnection(asyncio.Protocol):
             return unwritten, limits.body_silence_s
         if self._lingering:
             return "lingering", limits.linger_s
+        if self._read_paused:
+            return None, None  # whatever it does is not seen
         if reader.in_head:
             return ("head", reader.begun), limits.head_timeout_s
-        if reader.incomplete and not self._read_paused:
-            return reader.seen(), limits.body_silence_s
+        if reader.incomplete:
+            waits_itself = self.current is not None and self.current.expects
+            return (None, None) if waits_itself else (reader.seen(), limits.body_silence_s)
         if self.current is None:
             return reader.seen(), limits.keep_alive_s
         return None, None

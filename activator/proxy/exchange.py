@@ -84,7 +84,9 @@ class Exchange:
         """What the client asked of its wait, where that is anything."""
         # The request.
         self.head_only = head_only
-        self.chunked = self.http10 = self.expects = self.upgrade = self.request_done = False
+        self.chunked = self.http10 = self.upgrade = self.request_done = False
+        self.expects = False
+        """Its body comes only after a 100 (Continue)."""
         self.keep_alive = True
         self.pending: list[bytes] | None = None
         """Of its body what came before there was a pod to send it to."""
@@ -237,6 +239,7 @@ class Exchange:
 
     def send(self, data: bytes) -> None:
         """Pass on some of the body."""
+        self.expects = False
         if self.done:
             return
         upstream = self.upstream

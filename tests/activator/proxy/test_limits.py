@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 
+import h11
 import pytest
 
+from activator.proxy.client import ClientConnection
 from activator.settings import ClientLimits
 from tests.activator.proxy.doorway import served
 from tests.activator.proxy.pods import OK, Line, answering
@@ -112,6 +115,59 @@ async def test_slow_client(raw: bytes, part: str) -> None:
         assert part in json.loads(answer.body)["error"]
         assert await client.ends()
         assert door.throttler().in_flight == 0
+
+
+async def test_client_that_waits_for_the_pod_is_not_slow() -> None:
+    """Until its 100 comes, who expects one has nothing to send; from then on its time counts."""
+    clock = FakeClock()
+    head = get("/", "Content-Length: 5", "Expect: 100-continue", method="POST")
+
+    async def behave(line: Line) -> None:
+        for _ in range(2):
+            await line.head()
+            await line.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+            with contextlib.suppress(h11.RemoteProtocolError):
+                while await line.data() is not None:
+                    pass
+                await line.send(OK)
+
+    async with (
+        served(behave, client=ClientLimits(body_silence_s=30), clock=clock) as (door, made),
+        wire(door.port) as client,
+    ):
+        door.scale("app")
+        await client.send(head)
+        await until(lambda: door.throttler().queued == 1)
+        await door.watched()
+        clock.advance(100)
+        await door.watched()
+        door.scale("app", made.port)
+        await client.until(b"HTTP/1.1 100 Continue\r\n\r\n")
+        assert (await client.ask(b"hello")).status == 200
+        await client.send(head)
+        await client.until(b"HTTP/1.1 100 Continue\r\n\r\n")
+        await door.watched()
+        clock.advance(31)
+        assert (await client.answer()).status == 408
+
+
+async def test_client_that_is_not_read_from_is_not_slow() -> None:
+    """A head whose end nobody reads, for others come first, has all of its time when it is read on."""
+    clock = FakeClock()
+    limits = ClientLimits(head_timeout_s=30)
+    async with served(answering(OK), client=limits, clock=clock) as (door, made), wire(door.port) as client:
+        door.scale("app")
+        await client.send(get() * 2, get()[:20])
+        await until(lambda: door.throttler().queued == 1)
+        (connection,) = door.door.connections
+        assert isinstance(connection, ClientConnection)
+        assert connection._reader.in_head
+        await client.send(get()[20:])
+        await door.watched()
+        clock.advance(100)
+        await door.watched()
+        door.scale("app", made.port)
+        assert [(await client.answer()).status for _ in range(3)] == [200, 200, 200]
 
 
 async def test_head_that_comes_byte_by_byte() -> None:
