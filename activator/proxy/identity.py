@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+HEADERS = frozenset({b"traceparent", b"tracestate", b"x-request-id"})
 ID_BYTES = 200
 _ID = re.compile(rb"[\x21-\x7e]{1,%d}\Z" % ID_BYTES)
 

@@ -168,18 +168,21 @@ class RequestReader:
             self._host = value
         elif lower == b"content-length":
             self._length = int(value)  # the parser has made sure that it is digits, and that there is only one
-        elif lower == b"x-request-id":
-            if self._id is None and identity.is_id(value):
-                self._id = value
-        elif lower == b"traceparent":
-            self._parent = value if self._parent is None else b""  # two are none
-        elif lower == b"tracestate":
-            self._state = value if self._state is None else self._state + b"," + value
+        elif lower in identity.HEADERS:
+            self._on_identity(lower, value)
         else:
             if self._rare is None:
                 self._rare = {}
             before = self._rare.get(lower)
             self._rare[lower] = value if before is None else before + b", " + value
+
+    def _on_identity(self, lower: bytes, value: bytes) -> None:
+        if lower == b"traceparent":
+            self._parent = value if self._parent is None else b""  # two are none
+        elif lower == b"tracestate":
+            self._state = value if self._state is None else self._state + b"," + value
+        elif self._id is None and identity.is_id(value):
+            self._id = value
 
     def on_headers_complete(self) -> None:
         if self._replaying:
@@ -196,13 +199,7 @@ class RequestReader:
             marks = self._marks
         else:
             host, url, marks = self._read_rare(method, exchange)
-        if length is None:
-            framing = CRLF
-        else:
-            limit = self._door.limits.body_bytes
-            if limit is not None and length > limit:
-                raise self._too_long()
-            framing = b"Content-Length: %d\r\n\r\n" % length
+        framing = CRLF if length is None else self._framing(length)
         exchange.echo = name = b"X-Request-Id: %b\r\n" % (self._id or b"%b%x" % (self._ids, self.begun))
         if self._parent is not None:
             marks += b"".join(b"%b: %b\r\n" % pair for pair in identity.trace(self._parent, self._state))
@@ -225,6 +222,12 @@ class RequestReader:
             raise self._too_large()
         self._exchange = exchange
         self._client.begin(exchange)
+
+    def _framing(self, length: int) -> bytes:
+        limit = self._door.limits.body_bytes
+        if limit is not None and length > limit:
+            raise self._too_long()
+        return b"Content-Length: %d\r\n\r\n" % length
 
     def on_body(self, data: bytes) -> None:
         self._moved = True

@@ -6,7 +6,7 @@ import pytest
 
 from tests.activator.proxy.doorway import served
 from tests.activator.proxy.pods import OK, Behave, Line, answering
-from tests.activator.proxy.wire import get, post, wire
+from tests.activator.proxy.wire import anonymous, get, post, wire
 from tests.support.until import until
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -79,8 +79,8 @@ async def test_answers(answer: bytes, raw: bytes) -> None:
     """An answer passes byte by byte, and both connections are used again."""
     async with served(answering(answer)) as (door, pod), wire(door.port) as client:
         for _ in range(3):
-            await client.send(get())
-            assert await client.reader.readexactly(len(raw)) == raw
+            await client.send(get("/", "X-Request-Id: mine"))
+            assert anonymous(await client.reader.readexactly(len(raw) + len(b"X-Request-Id: mine\r\n"))) == raw
         assert (await client.ask(get(host="nobody.test"))).status == 404, "something came behind the answer"
         assert len(pod.lines) == (3 if b"HTTP/1.0" in answer else 1)
 

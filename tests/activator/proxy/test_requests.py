@@ -48,7 +48,12 @@ HOST = b"app.default.example.test"
         ),
         pytest.param([], b"x-forwarded-host", [HOST], id="X-Forwarded-Host is made"),
         pytest.param(["X-Forwarded-Host: a.test"], b"x-forwarded-host", [b"a.test"], id="or is what came"),
-        pytest.param(["traceparent: 00-0af7-b7ad-01"], b"traceparent", [b"00-0af7-b7ad-01"], id="a trace goes on"),
+        pytest.param(
+            ['Forwarded: for="192.0.2.1'],
+            b"forwarded",
+            [b'for=127.0.0.1;host="%b";proto=http' % HOST],
+            id="Forwarded with an open quote is not",
+        ),
         pytest.param(["X-Request-Id: mine"], b"x-request-id", [b"mine"], id="a request's id is kept"),
         pytest.param(["Expect: 100-continue"], b"expect", [b"100-continue"], id="Expect is passed on"),
         pytest.param(["Upgrade: h2c", "Connection: Upgrade"], b"upgrade", [], id="an upgrade not offered is ignored"),
