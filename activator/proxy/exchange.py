@@ -51,9 +51,9 @@ class Exchange:
         "head_only",
         "http10",
         "keep_alive",
+        "last",
         "moved",
         "pending",
-        "pending_size",
         "pod",
         "quiet_since_s",
         "refused_since_s",
@@ -88,9 +88,10 @@ class Exchange:
         self.expects = False
         """Its body comes only after a 100 (Continue)."""
         self.keep_alive = True
-        self.pending: list[bytes] | None = None
-        """Of its body what came before there was a pod to send it to."""
-        self.pending_size = 0
+        self.pending: bytearray | None = None
+        """Of its body what came before there was a pod to send it to: in one piece, or pieces would cost more than it."""
+        self.last = b""
+        """The end of its body, where that has come too and is to be told."""
         # The slot.
         self.session: int | None = None
         self.cold = self.done = False
@@ -132,7 +133,7 @@ class Exchange:
         """Say what counts in the queue."""
         asked = self.asked
         priority = Priority.INTERACTIVE if asked is None else asked.priority
-        size = len(self.head) + self.pending_size
+        size = len(self.head) + (0 if self.pending is None else len(self.pending))
         return Ticket(client_of(self.client.peer, self.head), priority, size, self._deadline_s())
 
     def granted(self, pod: Pod, now_s: float) -> None:
@@ -223,7 +224,7 @@ class Exchange:
     def full(self) -> bool:
         """Whether the client must not send more of the body for now."""
         if self.upstream is None:
-            return self.pending_size >= self.client.door.limits.buffered_bytes
+            return self.pending is not None and len(self.pending) >= self.client.door.limits.buffered_bytes
         return self.upstream.write_paused
 
     def attach(self, upstream: Upstream | Bridge) -> None:
@@ -233,9 +234,11 @@ class Exchange:
             self._tell_deadline()
         upstream.begin(self)
         if self.pending is not None:
-            upstream.out += self.pending
-            self.pending, self.pending_size = None, 0
+            pending, self.pending = bytes(self.pending), None
+            upstream.out += chunk(pending) if self.chunked else (pending,)
             self.client.update_reading()
+        if self.last:
+            upstream.out.append(self.last)
 
     def send(self, data: bytes) -> None:
         """Pass on some of the body."""
@@ -250,9 +253,8 @@ class Exchange:
                 upstream.out.append(data)
             return
         if self.pending is None:
-            self.pending = []
-        self.pending += chunk(data) if self.chunked else (data,)
-        self.pending_size += len(data)
+            self.pending = bytearray()
+        self.pending += data
         if self.pod is None:
             try:
                 self.throttler.hold(self, len(data), self.client.door.clock.monotonic())
@@ -270,10 +272,8 @@ class Exchange:
         last = last_chunk(trailers or [])
         if self.upstream is not None:
             self.upstream.out.append(last)
-        elif self.pending is None:
-            self.pending = [last]
         else:
-            self.pending.append(last)
+            self.last = last
 
     # --- the answer --------------------------------------------------------------------------------------------
 

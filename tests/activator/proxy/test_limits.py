@@ -44,6 +44,20 @@ async def test_long_body(raw: bytes) -> None:
             assert (await other.ask(post(bytes(1000)))).status == 200
 
 
+@pytest.mark.parametrize("ended", [b"", b"0\r\nX-Sum: 1\r\n\r\n"], ids=["goes on", "all here"])
+async def test_small_chunks_that_wait(ended: bytes) -> None:
+    """A body in tiny pieces costs what its bytes do, and not a multiple: it is kept, and sent on, as one piece."""
+    async with served(answering(OK)) as (door, made), wire(door.port) as client:
+        door.scale("app")
+        await client.send(CHUNKED + b"1\r\nx\r\n" * 1000 + ended)
+        await until(lambda: door.throttler().held > 1000)
+        door.scale("app", made.port)
+        assert (await client.ask(b"" if ended else b"0\r\n\r\n")).status == 200
+        assert made.request.body == b"x" * 1000
+        assert made.request.trailers == ([(b"x-sum", b"1")] if ended else [])
+        assert made.lines[0].raw.count(b"\r\n\r\n3e8\r\n" + b"x" * 1000 + b"\r\n0\r\n") == 1
+
+
 async def test_refused_body_can_be_sent_to_the_end() -> None:
     """A client that sends all of its body before it reads gets the answer, not a connection reset."""
     limits = ClientLimits(body_bytes=1000)

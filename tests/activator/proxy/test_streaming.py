@@ -69,7 +69,7 @@ def held(door: Doorway) -> int:
         total += connection.transport.get_write_buffer_size()
         current = connection.current
         if current is not None:
-            total += current.pending_size
+            total += len(current.pending or b"")
             if current.upstream is not None:
                 total += current.upstream.transport.get_write_buffer_size()
     return total
