@@ -78,8 +78,7 @@ async def working(
                 engine.start(informers)
             yield view
         finally:
-            for engine in engines:
-                await engine.stop(DRAIN_S)
+            await asyncio.gather(*(engine.stop(DRAIN_S) for engine in engines))  # all of them have the same seconds
             for task in tasks:
                 task.cancel()
 

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 SCRIPT = "model.py"
 _CACHES = ("__pycache__/", ".git/")
+_RAISED = (Exception, SystemExit, KeyboardInterrupt)
+"""What a user's code may raise: `sys.exit()` in it must not end the server without a word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ class PythonModel:
         except ValueError as error:
             # How Python says that a value is wrong.
             raise InvalidInputError("instances", instances, str(error)) from error
-        except Exception as error:
+        except _RAISED as error:
             # Its words may hold what is not for clients.
             raise ModelError(f"predict of {SCRIPT} raised {type(error).__name__}; the pod's log says more") from error
         predictions = _plain(given)
@@ -130,7 +132,11 @@ def _make(path: Path) -> Any:
 def _run(code: Callable[[], Any]) -> Any:
     try:
         return code()
-    except (Exception, SystemExit) as error:  # `sys.exit()` in a model must not end the server without a word
+    except (
+        Exception,
+        SystemExit,
+        KeyboardInterrupt,
+    ) as error:  # `sys.exit()` in a model must not end the server without a word
         log.exception("%s failed", SCRIPT)
         raise LoadError("open", f"{type(error).__name__}: {error}") from error
 

@@ -7,10 +7,10 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+from torpor.aio.beside import beside, done_before
 from torpor.aio.clock import SystemClock
 from torpor.aio.ready import notify
 from torpor.kube import Cluster, Informer, Recorder
@@ -40,10 +40,11 @@ async def serve(settings: Settings) -> None:
     clock = SystemClock()
     stopping = asyncio.Event()
     with locked(settings.data_dir, LOCK), _signals(stopping), enforced() as limits:
-        killed = await asyncio.to_thread(bury, f"{POD_DIR}={settings.data_dir / 'pods'}/")
+        ours = f"{POD_DIR}={settings.data_dir / 'pods'}/"
+        killed = await asyncio.to_thread(bury, ours)
         if killed:
             log.warning("killed %d processes that an earlier kubelet had left", killed)
-        launcher = Launcher(clock.wall)
+        launcher = Launcher(clock.wall, ours)
         async with await Cluster.connect(settings.kubeconfig) as cluster, launcher.working():
             recorder = Recorder(cluster, COMPONENT)
             host = Host(
@@ -61,15 +62,21 @@ async def serve(settings: Settings) -> None:
             deployments.subscribe(replicas.on_deployment)
             lives.subscribe(replicas.on_life)
 
-            await slices.remove_all()
-            await lives.clean((await cluster.list(POD))[0])
-            async with _running(
-                recorder.run(), services.run(), pods.run(), deployments.run(), _bound_logs(host.pods_dir)
-            ):
+            async def from_scratch() -> None:
+                await slices.remove_all()
+                await lives.clean((await cluster.list(POD))[0])
+
+            async def synced() -> None:
                 await asyncio.gather(*(informer.synced() for informer in (services, pods, deployments)))
-                notify(settings.ready_fd)
-                log.info("running pods below %s", host.pods_dir)
-                await stopping.wait()
+
+            if not await done_before(stopping, from_scratch()):
+                return
+            work = (recorder.run, services.run, pods.run, deployments.run, lambda: _bound_logs(host.pods_dir))
+            async with beside(*work):
+                if await done_before(stopping, synced()):
+                    notify(settings.ready_fd)
+                    log.info("running pods below %s", host.pods_dir)
+                    await stopping.wait()
                 await replicas.close()
                 await lives.close()
             await slices.close()
@@ -97,15 +104,3 @@ def _signals(stopping: asyncio.Event) -> Iterator[None]:
     finally:
         for number in ours:
             loop.remove_signal_handler(number)
-
-
-@contextlib.asynccontextmanager
-async def _running(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Keep these going for as long as the block runs."""
-    tasks = [asyncio.ensure_future(each) for each in work]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from torpor.aio.backoff import Backoff as Retry
 from torpor.errors import TorporError
@@ -23,10 +25,13 @@ from torpor.spec.kinds import Object
 from torpor.spec.pod import Container, PodSpec
 from torpor.spec.probe import Probe, Purpose
 
+log = logging.getLogger(__name__)
+
 CONFIG_RETRY = Retry(first_s=0.5, limit_s=10.0)
 """How soon a ConfigMap or Secret that was missing is looked for again."""
 START_FAILED = 128
 """The exit code of a program that could not be started, as container runtimes have it."""
+NOT_STARTED = "StartError"
 
 
 class Keeper:
@@ -67,61 +72,82 @@ class Keeper:
         backoff = Backoff()
         self._tell_missing_limits()
         while not self._ending.is_set():
-            prepared = await self._prepared()
-            if prepared is None:
+            try:
+                ran = await self._once()
+            except Exception as error:  # of this run; the next one may go better
+                log.exception("container %s of pod %s failed", self._name, self._pod["metadata"]["name"])
+                ran = await self._broken(error), 0.0
+            if ran is None:
                 return
-            self._group = prepared.group
-            if self._ending.is_set():
-                self._leave_group()
-                return
-            ended, ran_s = await self._once(prepared.command)
-            self._set(replace(self.seen, state=ended, ready=False, started=False))
+            ended, ran_s = ran
+            self._set(replace(self.seen, state=ended, restarts=self._run, ready=False, started=False))
             self._run += 1
             if self._ending.is_set() or not runs_again(self._restart, ended.exit_code):
                 return
+            if ended.reason == NOT_STARTED:
+                self._set(replace(self.seen, state=Waiting("RunContainerError", ended.message), last=ended))
             backoff = backoff.after(ran_s)
             await self._back_off(backoff, ended)
 
-    async def _once(self, command: Command) -> tuple[Terminated, float]:
-        """Run the program until it has ended; returns how, and how long it ran."""
-        try:
-            process = await self._host.launcher.start(command)
-        except StartError as error:
-            now = self._now()
-            self._tell("Warning", "Failed", f"Error: failed to start container {self._name!r}: {error}")
+    async def _once(self) -> tuple[Terminated, float] | None:
+        """Run the program until it has ended; returns how, and how long it ran. None: told to end meanwhile."""
+        prepared = await self._prepared()
+        if prepared is None:
+            return None
+        self._group = prepared.group
+        if self._ending.is_set():
             self._leave_group()
-            return Terminated(START_FAILED, "StartError", now, now, str(error)), 0.0
-        self._process, self._running = process, command
-        ending, began = self.seen, self._host.clock.monotonic()
-        container_id = f"process://{process.pid}"
-        last = ending.state if isinstance(ending.state, Terminated) else ending.last
+            return None
+        try:
+            process = await self._host.launcher.start(prepared.command)
+        except StartError as error:
+            return self._not_started(error), 0.0
+        self._process, self._running = process, prepared.command
+        before, began = self.seen, self._host.clock.monotonic()
         quick = self._container.probe(Purpose.STARTUP) is None
-        ready = quick and self._container.probe(Purpose.READINESS) is None
-        state = Running(timestamp(process.started_s))
-        self._set(
-            replace(
-                ending,
-                state=state,
-                last=last,
-                restarts=self._run,
-                started=quick,
-                ready=ready,
-                container_id=container_id,
-            )
+        running = replace(
+            before,
+            state=Running(timestamp(process.started_s)),
+            last=before.state if isinstance(before.state, Terminated) else before.last,
+            restarts=self._run,
+            started=quick,
+            ready=quick and self._container.probe(Purpose.READINESS) is None,
+            container_id=f"process://{process.pid}",
         )
+        self._set(running)
         self._tell("Normal", "Started", f"Started container {self._name}")
         if self._ending.is_set():  # told to end while it was being started
             process.kill()
         watch = asyncio.ensure_future(self._watch(process))
+        either: tuple[asyncio.Future[Any], ...] = (process.exited, watch)
         try:
-            await asyncio.wait([process.exited])
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if watch.done():
+                watch.result()  # raises what is wrong with the probes, if anything is
+                await asyncio.wait([process.exited])
             self._set(replace(self.seen, ready=False))
         finally:
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
-        status = process.exited.result()
+        ended = self._obituary(process.exited.result(), process, running.container_id)
         self._process = None
-        return self._obituary(status, process, container_id), self._host.clock.monotonic() - began
+        return ended, self._host.clock.monotonic() - began
+
+    def _not_started(self, error: Exception) -> Terminated:
+        now = self._now()
+        self._tell("Warning", "Failed", f"Error: failed to start container {self._name!r}: {error}")
+        self._leave_group()
+        return Terminated(START_FAILED, NOT_STARTED, now, now, str(error))
+
+    async def _broken(self, error: Exception) -> Terminated:
+        """Leave nothing of a run that we cannot go on with; returns its end."""
+        process, self._process = self._process, None
+        if process is None:
+            return self._not_started(error)
+        process.kill()
+        await asyncio.shield(process.exited)
+        self._leave_group()
+        return Terminated(START_FAILED, "Error", timestamp(process.started_s), self._now(), str(error))
 
     def _obituary(self, status: int, process: Process, container_id: str) -> Terminated:
         code = 128 - status if status < 0 else status
@@ -196,7 +222,7 @@ class Keeper:
             except ConfigError as error:
                 self._set(replace(self.seen, state=Waiting("CreateContainerConfigError", str(error))))
                 self._tell("Warning", "Failed", f"Error: {error}")
-            except (TorporError, OSError) as error:
+            except (TorporError, OSError, ValueError) as error:
                 self._set(replace(self.seen, state=Waiting("CreateContainerError", str(error))))
             failures += 1
             await self._pause(CONFIG_RETRY.delay_s(failures))

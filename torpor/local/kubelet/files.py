@@ -49,19 +49,19 @@ class PodFiles:
         for path in (self.folder / container).iterdir():
             number = path.stem
             if number.isdecimal() and int(number) <= run - KEPT_RUNS:
-                path.unlink(missing_ok=True)
+                _remove(path)
 
     def last_words(self, container: str, run: int, *, from_log: bool) -> str:
         """Return what a container said at its end: its message, else, `from_log`, the end of its log."""
         try:
             written = _tail(self.message(container, run), MESSAGE_BYTES)
-        except FileNotFoundError:
+        except OSError:  # mostly there is none; or it made something else of it, a folder perhaps
             written = ""
         if written or not from_log:
             return written
         try:
             lines = _tail(self.log(container, run), LOG_MESSAGE_BYTES).splitlines(keepends=True)
-        except FileNotFoundError:
+        except OSError:
             return ""
         return "".join(lines[-LOG_MESSAGE_LINES:])
 
@@ -110,6 +110,13 @@ def shorten(path: Path, limit: int) -> bool:
         file.write(kept)
     log.info("log %s was over %d bytes: its first half was dropped", path, limit)
     return True
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:  # a container has put a folder where its message belongs
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _tail(path: Path, limit: int) -> str:

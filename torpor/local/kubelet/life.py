@@ -131,7 +131,7 @@ class Life:
         while not self.ending:
             try:
                 await make_volumes(self.obj, spec, self._host)
-            except (ConfigError, TorporError, OSError) as error:
+            except (ConfigError, TorporError, OSError, ValueError) as error:
                 failures += 1
                 self._host.recorder.emit(self.obj, "Warning", "FailedMount", f"MountVolume.SetUp failed: {error}")
                 try:

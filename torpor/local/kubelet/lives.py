@@ -43,8 +43,11 @@ class Lives:
         self._admitting: dict[str, asyncio.Task[None]] = {}
         # Pods that are being created by us: what the watch said of them before the answer came.
         self._creating: dict[Key, Object | None] = {}
+        # Pods that went, in the API, while some were being created or taken in: it may have been these.
+        self._gone_early: set[str] = set()
         self._handlers: list[Callable[[Life], None]] = []
         self._closing = False
+        statuses.subscribe(self._gone)
 
     def subscribe(self, on_change: Callable[[Life], None]) -> None:
         """Call `on_change` whenever something about a pod is new."""
@@ -73,6 +76,7 @@ class Lives:
         finally:
             # The watch may be ahead of the answer, and the answer may be lost.
             seen = self._creating.pop(key)
+            self._forget_early()
             if seen is not None and not self._closing:
                 self._seen(seen, seen["metadata"]["uid"])
         self._host.recorder.emit(pod, "Normal", "Scheduled", _scheduled(pod))
@@ -86,6 +90,8 @@ class Lives:
         self._statuses.tell_later(life)
         for handler in self._handlers:
             handler(life)
+        if life.uid in self._gone_early:
+            self._gone(life.uid)
         return life
 
     async def _live(self, life: Life) -> None:
@@ -134,9 +140,16 @@ class Lives:
     def _gone(self, uid: str) -> None:
         """A pod is not in the API any more: nothing of it may be left here."""
         life = self._lives.get(uid)
-        if life is not None:
+        if life is not None and not self._closing:
             life.kill()
             self._end(life, 0)
+        elif self._creating or self._admitting:
+            self._gone_early.add(uid)
+
+    def _forget_early(self) -> None:
+        """Forget who went early once nobody is on the way in."""
+        if not self._creating and not self._admitting:
+            self._gone_early.clear()
 
     async def _adopt(self, pod: Object) -> None:
         """Take in a pod that somebody else created: bind it to this machine, then run it."""
@@ -157,6 +170,7 @@ class Lives:
                     return
         finally:
             del self._admitting[uid]
+            self._forget_early()
 
     async def _bind(self, pod: Object) -> None:
         metadata, uid = pod["metadata"], pod["metadata"]["uid"]
@@ -205,6 +219,9 @@ class Lives:
             await life.end(grace_s)
             await self._tasks[life.uid]
             await self._delete(life)
+        except Exception:  # one pod must not stop the others
+            log.exception("ending pod %s failed", life.obj["metadata"]["name"])
+            life.kill()
         finally:
             self._forget(life)
 

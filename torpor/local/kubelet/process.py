@@ -18,8 +18,10 @@ from typing import Any
 
 import orjson
 
+from torpor.aio.beside import beside
 from torpor.errors import TorporError
 from torpor.local.kubelet import shim
+from torpor.local.kubelet.leftovers import bury
 
 log = logging.getLogger(__name__)
 
@@ -84,10 +86,14 @@ class Started:
 
 
 class Launcher:
-    """Start processes, by way of a shim that is their parent. Use it inside `working()`."""
+    """Start processes, by way of a shim that is their parent. Use it inside `working()`.
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    `mark` is how `NAME=VALUE` begins in the environment of all that is started here, and of nothing else.
+    """
+
+    def __init__(self, now: Callable[[], float], mark: str) -> None:
         self._now = now
+        self._mark = mark
         self._writer: asyncio.StreamWriter | None = None
         self._up = asyncio.Event()
         self._starts: dict[int, asyncio.Future[Started]] = {}
@@ -97,19 +103,19 @@ class Launcher:
     @contextlib.asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
         """Have a shim; at the end, however it comes, nothing that was started is left."""
-        task = asyncio.get_running_loop().create_task(self._keep_shim())
-        try:
+        async with beside(self._keep_shim):
             yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
     async def start(self, command: Command) -> Process:
         """Start a program; raises StartError."""
-        command.log.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            command.log.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StartError(_why(command, "log", error.errno or 0)) from error
+        while self._writer is None:
+            await self._up.wait()
         self._count += 1
         number, started_s = self._count, self._now()
-        answer = self._starts[number] = asyncio.get_running_loop().create_future()
         order = {
             "start": number,
             "argv": command.argv,
@@ -119,10 +125,14 @@ class Launcher:
             "enter": [str(path) for path in command.enter],
             "mark": command.mark,
         }
+        answer = self._starts[number] = asyncio.get_running_loop().create_future()
         try:
-            await self._up.wait()
             self._send(order)
             said = await answer
+        except asyncio.CancelledError:
+            if answer.done() and not answer.cancelled():
+                self._disown(answer.result().pid)
+            raise
         finally:
             self._starts.pop(number, None)
         if said.exited is None:
@@ -145,10 +155,18 @@ class Launcher:
             try:
                 await self._listen(ours)
             finally:
-                self._lost()
-                # It ends when it has killed all that is left: that shall be before we end.
-                await asyncio.shield(asyncio.to_thread(process.wait))
+                self._writer = None
+                self._up.clear()
+                try:
+                    await asyncio.shield(asyncio.to_thread(self._buried, process))
+                finally:
+                    self._lost()
             log.error("the shim, process %d, was killed, and all containers with it; starting another", process.pid)
+
+    def _buried(self, process: subprocess.Popen[bytes]) -> None:
+        """Return when nothing is left of what a shim started: it sees to that itself, unless it was killed."""
+        if process.wait():
+            bury(self._mark)
 
     async def _listen(self, ours: socket.socket) -> None:
         reader, self._writer = await asyncio.open_connection(sock=ours)
@@ -174,11 +192,16 @@ class Launcher:
         answer = self._starts.get(said["started"])
         if answer is not None and not answer.done():
             answer.set_result(told)
+        else:
+            self._disown(told.pid)
+
+    def _disown(self, pid: int) -> None:
+        """End a process that whoever ordered it does not want any more: nobody else would."""
+        if pid in self._running:
+            self._send({"signal": int(signal.SIGKILL), "pid": pid})
 
     def _lost(self) -> None:
         """The shim is gone: so is all that it started."""
-        self._writer = None
-        self._up.clear()
         for exited in self._running.values():
             exited.set_result(-signal.SIGKILL)
         self._running.clear()

@@ -34,7 +34,7 @@ class Slices:
 
     async def withdraw(self, life: Life) -> None:
         """Return when no slice names a pod that is ending."""
-        if not self._written.get(life.uid):
+        if life.uid not in self._written:  # nor is being written
             return
         settled = self._settled[life.uid] = asyncio.Event()
         self._queue.add(life.uid)
@@ -44,8 +44,9 @@ class Slices:
 
     def forget(self, life: Life) -> None:
         self._lives.pop(life.uid, None)
-        self._written.pop(life.uid, None)
         self._settled.pop(life.uid, None)
+        if life.uid in self._written:
+            self._queue.add(life.uid)
 
     def on_service(self, change: Change) -> None:
         """A Service came, changed or went: its pods need other slices."""
@@ -80,8 +81,12 @@ class Slices:
         for name in [name for name in written if name not in wanted]:
             await self._delete(written[name])
             del written[name]
-        if not written and uid in self._settled:
+        if written:
+            return
+        if uid in self._settled:
             self._settled[uid].set()
+        if uid not in self._lives:
+            del self._written[uid]
 
     async def _put(self, slice_: Object, *, known: bool) -> None:
         metadata = slice_["metadata"]

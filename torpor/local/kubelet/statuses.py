@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torpor import errors
 from torpor.aio.clock import Clock
 from torpor.kube import Cluster, WorkQueue
@@ -24,6 +26,11 @@ class Statuses:
         self._clock = clock
         self._lives: dict[str, Life] = {}
         self._queue: WorkQueue[str] = WorkQueue(self._write)
+        self._handlers: list[Callable[[str], None]] = []
+
+    def subscribe(self, on_gone: Callable[[str], None]) -> None:
+        """Call `on_gone` with the uid of a pod that turns out not to be in the API any more."""
+        self._handlers.append(on_gone)
 
     def tell(self, life: Life) -> None:
         """Ask for a pod's status to be written soon."""
@@ -58,5 +65,7 @@ class Statuses:
             )
         except (errors.NotFoundError, errors.ConflictError):
             self._lives.pop(uid, None)
+            for handler in self._handlers:
+                handler(uid)
             return
         life.told = told

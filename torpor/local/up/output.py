@@ -48,13 +48,20 @@ class LogFile:
         self._file: BinaryIO = path.open("ab", buffering=0)
 
     def write(self, line: bytes) -> None:
-        """Append. A disk that is full loses lines, and must not take the services with it."""
+        """Append. A disk that is full, or files that are gone, lose lines, and must not take the services with them."""
         with contextlib.suppress(OSError):
             if self._file.tell() + len(line) > self._limit:
-                self._file.close()
-                self.path.replace(self.path.with_name(f"{self.path.name}.1"))
-                self._file = self.path.open("ab", buffering=0)
+                self._turn()
             self._file.write(line)
+
+    def _turn(self) -> None:
+        """Put the file aside and begin another. Where that fails the old one stays, and the next line tries again."""
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # somebody has removed it
+            self.path.replace(self.path.with_name(f"{self.path.name}.1"))
+        file: BinaryIO = self.path.open("ab", buffering=0)
+        self._file.close()
+        self._file = file
 
     def close(self) -> None:
         self._file.close()

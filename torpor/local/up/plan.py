@@ -44,7 +44,8 @@ def stages(settings: Settings) -> Stages:
         (Service("apiserver", (*PYTHON, "torpor.local.apiserver", *api), patience_s=12),),
         (
             Service("kubelet", (*PYTHON, "torpor.local.kubelet", *data_dir, *kubeconfig), patience_s=35),
-            Service("controller", (*PYTHON, "controller", *kubeconfig, *http), patience_s=5),
+            # What it writes gets 5 s.
+            Service("controller", (*PYTHON, "controller", *kubeconfig, *http), patience_s=8),
             # Requests in flight get 30 s.
             Service("activator", (*PYTHON, "activator", *kubeconfig, *host, *http, *admin), patience_s=35),
         ),
