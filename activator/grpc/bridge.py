@@ -140,7 +140,8 @@ class Bridge:
 
     def unprocessed(self, pod: Pod, why: str) -> None:
         exchange = self._exchange
-        if exchange.responded or not self._complete or any(name == b"content-length" for name, _ in self._headers):
+        has_body = exchange.chunked or any(name == b"content-length" for name, _ in self._headers)
+        if exchange.responded or not self._complete or has_body:
             self.broken(UpstreamError(f"pod {pod.at.pod} {why}, and the request is not here any more"))
         elif not exchange.done:
             exchange.upstream = None
