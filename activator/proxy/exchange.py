@@ -89,7 +89,7 @@ class Exchange:
         """Its body comes only after a 100 (Continue)."""
         self.keep_alive = True
         self.pending: bytearray | None = None
-        """Of its body what came before there was a pod to send it to; in one piece, for many cost more than they hold."""
+        """Of its body what came before there was a pod to send it to; one piece, for many cost more than they hold."""
         self.last = b""
         """The end of its body, where that has come too and is to be told."""
         # The slot.

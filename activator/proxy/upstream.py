@@ -184,6 +184,7 @@ class Upstream(asyncio.Protocol):
     def on_message_begin(self) -> None:
         if self._complete:
             self._spoiled = True  # more than was asked for
+            return
         self._lines.clear()
         self._rare = self._trailers = None
         self._sized = False
@@ -192,7 +193,7 @@ class Upstream(asyncio.Protocol):
         lower = name.lower()
         exchange = self.exchange
         if exchange is not None and exchange.responded:
-            if lower not in NO_TRAILER:
+            if lower not in NO_TRAILER and not self._complete:
                 if self._trailers is None:
                     self._trailers = []
                 self._trailers += (name, COLON, value, CRLF)

@@ -15,9 +15,9 @@ TAG = b"knative-serving-tag"
 TAG_LINE = b"Knative-Serving-Tag: %b\r\n"
 DEFAULT_ROUTE_LINE = b"Knative-Serving-Default-Route: true\r\n"
 
-# RFC 9110 uri-host [":" port], narrowed to what names and addresses are made of. What does not fit is refused, for it
-# goes on to the pod as it came.
-_HOST = re.compile(rb"([A-Za-z0-9_.-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?\Z")
+# RFC 9110 uri-host [":" port], narrowed to what names and addresses are made of, and to the 255 bytes that a name may
+# have. What does not fit is refused, for it goes on to the pod as it came, and is remembered.
+_HOST = re.compile(rb"([A-Za-z0-9_.-]{0,255}|\[[0-9A-Fa-f:.]{1,255}\])(?::[0-9]{0,5})?\Z")
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)(.*)\Z", re.IGNORECASE | re.DOTALL)
 
 
@@ -93,7 +93,7 @@ def read_host(header: bytes) -> str:
     fits = _HOST.match(header)
     if fits is None:
         raise InvalidInputError("Host", _text(header), "use a host name or an address, with or without a port")
-    return fits[1].decode("ascii").lower().rstrip(".")
+    return fits[1].decode("ascii").lower().removesuffix(".")
 
 
 def by_path(table: Table, target: bytes) -> Match | None:

@@ -176,6 +176,16 @@ async def test_answer_that_goes_on(more: bytes) -> None:
         assert len(pod.lines) == 2
 
 
+async def test_answer_followed_by_another_has_its_own_trailers() -> None:
+    """Header and trailer fields of what nobody asked for are no trailers of what came before."""
+    first = CHUNKED + b"5\r\nfirst\r\n0\r\nX-Sum: 1\r\n\r\n"
+    forged = HEAD + b"X-Forged: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Forged: 2\r\n\r\n"
+    async with served(answering(first + forged, OK)) as (door, _), wire(door.port) as client:
+        answer = await client.ask(get())
+        assert (answer.body, answer.trailers) == (b"first", [(b"x-sum", b"1")])
+        assert (await client.ask(get())).body == b"ok"
+
+
 async def test_idle_pod_that_speaks() -> None:
     """A pod that says something while nobody has asked is not listened to."""
 

@@ -6,7 +6,7 @@ import pytest
 
 from activator.routing.table import REMEMBERED, Router, build
 from tests.activator.routing.routes import configuration, route, to
-from torpor.errors import NotFoundError
+from torpor.errors import NotFoundError, TorporError
 from torpor.spec.kinds import Object
 
 DOMAIN = "example.test"
@@ -114,4 +114,8 @@ def test_what_clients_make_up_is_not_kept_without_bound() -> None:
         router.find(b"app.default.example.test:%d" % port, b"/")
         with pytest.raises(NotFoundError):
             router.find(b"nobody-%d.example.test" % port, b"/")
+        for dots in (b".." + b"." * (port % 60), b"." * 40_000):
+            with pytest.raises(TorporError):
+                router.find(b"app.default.example.test" + dots, b"/")
     assert len(router._known) <= REMEMBERED
+    assert max(map(len, router._known)) < 300
