@@ -77,8 +77,32 @@ class Waiting:
 
     queue_limit: int = 10_000
     """Knative's. It holds for every container concurrency."""
+    queue_bytes: int = 64 * 1024 * 1024
+    """Kept for those who wait for one revision: heads, and what came of bodies."""
+    waiting_bytes: int = 256 * 1024 * 1024
+    """Kept for those who wait for any."""
     activation_timeout_s: float = 300.0
     """How long a request waits for a pod; annotation torpor.dev/activation-timeout-seconds overrides it."""
+    told_after_s: float = 1.0
+    """A client that asked for events is answered when it has waited so long: before, the pod's own head may come."""
+    told_every_s: float = 10.0
+    """The longest silence on such an answer while there is no pod. Common load balancers cut after 60 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deferring:
+    """Requests with `Prefer: respond-async`, whose clients come back for the answer."""
+
+    deferred_requests: int = 1000
+    """At once, with those whose answer was not forgotten yet."""
+    deferred_bytes: int = 256 * 1024 * 1024
+    """Kept for all of them."""
+    deferred_body_bytes: int = 8 * 1024 * 1024
+    """Largest body of one request: it is taken in whole."""
+    deferred_answer_bytes: int = 32 * 1024 * 1024
+    """Largest body of one answer."""
+    deferred_kept_s: float = 600.0
+    """How long an answer is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +135,7 @@ class Settings:
     streams: StreamLimits = StreamLimits()
     pods: PodLimits = PodLimits()
     waiting: Waiting = Waiting()
+    deferring: Deferring = Deferring()
     leaving: Leaving = Leaving()
 
 
@@ -137,6 +162,13 @@ _READERS: Mapping[str, Callable[[str, str], Any]] = {
     "streams": partial(read.integer, minimum=1, maximum=10_000),
     "resets": partial(read.integer, minimum=8, maximum=2**20),
     "control_frames": partial(read.integer, minimum=8, maximum=2**20),
+    "queue_bytes": partial(read.integer, minimum=64 * 1024, maximum=2**40, unit="bytes"),
+    "waiting_bytes": partial(read.integer, minimum=64 * 1024, maximum=2**40, unit="bytes"),
+    "told_every_s": partial(read.number, minimum=0.1, maximum=15, unit="seconds"),
+    "deferred_requests": partial(read.integer, minimum=0, maximum=1_000_000, unit="requests"),
+    "deferred_bytes": partial(read.integer, minimum=0, maximum=2**40, unit="bytes"),
+    "deferred_body_bytes": partial(read.integer, minimum=0, maximum=2**40, unit="bytes"),
+    "deferred_answer_bytes": partial(read.integer, minimum=0, maximum=2**40, unit="bytes"),
     "queue_limit": partial(read.integer, minimum=1, maximum=1_000_000, unit="requests"),
     "grace_s": partial(read.number, minimum=0, maximum=86_400, unit="seconds"),
 }
@@ -175,6 +207,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         client=from_environment(ClientLimits(), environment),
         pods=from_environment(PodLimits(), environment),
         waiting=from_environment(Waiting(), environment),
+        deferring=from_environment(Deferring(), environment),
         leaving=from_environment(Leaving(), environment),
     )
 

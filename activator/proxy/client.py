@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import socket
 import struct
 from collections import deque
@@ -10,7 +11,7 @@ from typing import cast
 
 from activator.proxy import answers
 from activator.proxy.door import Door
-from activator.proxy.exchange import Exchange
+from activator.proxy.exchange import Exchange, Write
 from activator.proxy.request import RequestReader
 from torpor.errors import SlowClientError, UnavailableError
 
@@ -26,7 +27,6 @@ class ClientConnection(asyncio.Protocol):
     __slots__ = (
         "_deaf",
         "_early",
-        "_failed",
         "_feeding",
         "_last",
         "_linger_left",
@@ -34,6 +34,7 @@ class ClientConnection(asyncio.Protocol):
         "_quiet_since_s",
         "_read_paused",
         "_reader",
+        "_reply",
         "_seen",
         "_waiting",
         "current",
@@ -56,9 +57,9 @@ class ClientConnection(asyncio.Protocol):
         """The address it came from."""
         self._waiting: deque[Exchange] = deque()
         self._read_paused = False
-        # While the parser works, failures wait: whether all of the request has come is known after.
+        # While the parser works, answers of ours wait: whether all of the request has come is known after.
         self._feeding = False
-        self._failed: tuple[Exchange, Exception] | None = None
+        self._reply: tuple[Exchange, Write] | None = None
         self._last = False  # no further request is accepted
         self._deaf = False  # what comes is dropped, up to so many bytes
         self._linger_left = 0
@@ -95,9 +96,9 @@ class ClientConnection(asyncio.Protocol):
         self._feeding = True
         self._reader.feed(data)
         self._feeding = False
-        if self._failed is not None:
-            failed, self._failed = self._failed, None
-            self._write_failure(*failed)
+        if self._reply is not None:
+            reply, self._reply = self._reply, None
+            self._write_reply(*reply)
         current = self.current
         if current is not None:
             upstream = current.upstream
@@ -180,10 +181,14 @@ class ClientConnection(asyncio.Protocol):
 
     def fail(self, exchange: Exchange, error: Exception) -> None:
         """Answer an exchange with an error."""
+        self.reply(exchange, functools.partial(exchange.failure, error))
+
+    def reply(self, exchange: Exchange, write: Write) -> None:
+        """Answer an exchange with something of ours."""
         if self._feeding:
-            self._failed = (exchange, error)
+            self._reply = (exchange, write)
         else:
-            self._write_failure(exchange, error)
+            self._write_reply(exchange, write)
 
     def finished(self, exchange: Exchange) -> None:
         """The answer to the current exchange is written: go on to the next, if there may be one."""
@@ -226,11 +231,10 @@ class ClientConnection(asyncio.Protocol):
             else:
                 self.transport.resume_reading()
 
-    def _write_failure(self, exchange: Exchange, error: Exception) -> None:
+    def _write_reply(self, exchange: Exchange, write: Write) -> None:
         keep = exchange.keep_alive and exchange.request_done and not exchange.upgrade and not self.door.draining
         exchange.keep_alive = keep
-        _, data = answers.write(error, close=not keep, head_only=exchange.head_only, echo=exchange.echo)
-        self.out.append(data)
+        self.out.append(write(close=not keep))
         self.flush()
         self.finished(exchange)
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from typing import Protocol
 
 from activator.proxy.pool import Pool
 from activator.routing.match import Entry
 from activator.routing.table import Router
-from activator.settings import ClientLimits
+from activator.settings import ClientLimits, Deferring, Waiting
+from activator.throttle.report import RevisionKey
 from activator.throttle.throttler import Throttler
 from activator.throttle.throttlers import Throttlers
+from activator.waiting.shelf import Shelf
+from activator.waiting.stages import Stage
+from activator.waiting.watching import awaited
 from torpor.aio.clock import Clock
 from torpor.errors import UnavailableError
 
@@ -41,7 +46,10 @@ class Door:
         "limits",
         "pool",
         "router",
+        "shelf",
+        "stage_of",
         "throttlers",
+        "waiting",
     )
 
     def __init__(
@@ -51,12 +59,20 @@ class Door:
         pool: Pool,
         limits: ClientLimits,
         clock: Clock,
+        *,
+        waiting: Waiting | None = None,
+        shelf: Shelf | None = None,
+        stage_of: Callable[[RevisionKey], Stage] = awaited,
     ) -> None:
+        """`stage_of` says how far the first pod of a revision is that requests wait for."""
         self.router = router
         self.throttlers = throttlers
         self.pool = pool
         self.limits = limits
         self.clock = clock
+        self.waiting = waiting or Waiting()
+        self.shelf = shelf or Shelf(Deferring())
+        self.stage_of = stage_of
         self.connections: set[Connection] = set()
         self.draining = False
         self._seed = secrets.token_hex(8).encode()

@@ -3,27 +3,77 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from activator.proxy.headers import CRLF, STATUS_LINES, chunk, last_chunk, nominated, without
+from activator.proxy import answers
+from activator.proxy.headers import CRLF, NO_BODY, STATUS_LINES, chunk, last_chunk, nominated, without
+from activator.proxy.standin import Copying
+from activator.proxy.telling import Telling
 from activator.throttle import coldstart
 from activator.throttle.affinity import Sessions, point
 from activator.throttle.line import Priority, Ticket
 from activator.throttle.pod import Pod
+from activator.throttle.remembered import Metadata
 from activator.throttle.throttler import Throttler
+from activator.waiting import asleep, events, stages
 from activator.waiting.asked import Asked, client_of, deadline_line
+from activator.waiting.stages import Stage
 from torpor.errors import DeadlineError, QueueFullError, TorporError, UpstreamError
 from torpor.web.status import answer
 
 if TYPE_CHECKING:
     from activator.grpc.bridge import Bridge
-    from activator.proxy.client import ClientConnection
+    from activator.proxy.door import Door
     from activator.proxy.upstream import Upstream
 
-NO_BODY = frozenset({204, 304})
 SESSION_BYTES = 12
 """Of a session's name that is made here: not to be guessed."""
+
+
+class Client(Protocol):
+    """Whom the answer is for: a connection, or what stands in for it."""
+
+    door: Door
+    peer: bytes
+    transport: asyncio.Transport
+    out: list[bytes]
+
+    @property
+    def write_paused(self) -> bool:
+        """Whether it takes no more for now."""
+
+    def flush(self) -> None:
+        """Send what is in `out`."""
+
+    def reply(self, exchange: Exchange, write: Write) -> None:
+        """Send an answer of ours, and be finished."""
+
+    def fail(self, exchange: Exchange, error: Exception) -> None:
+        """Answer with an error."""
+
+    def finished(self, exchange: Exchange) -> None:
+        """The answer is written."""
+
+    def break_off(self, exchange: Exchange) -> None:
+        """The rest of the answer will not come."""
+
+    def update_reading(self) -> None:
+        """Read on, or let the client wait, as what is buffered allows."""
+
+    def take_early(self) -> bytes:
+        """Return what came after a request for a tunnel."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Its connection is gone."""
+
+
+class Write(Protocol):
+    """Makes an answer when it is known whether the connection goes on."""
+
+    def __call__(self, *, close: bool) -> bytes:
+        """Return the whole of it."""
 
 
 class Exchange:
@@ -35,6 +85,8 @@ class Exchange:
     """
 
     __slots__ = (
+        "_silent",
+        "_telling",
         "_timer",
         "arrived_s",
         "asked",
@@ -76,7 +128,7 @@ class Exchange:
     quiet_since_s: float
     """When the watch first saw that nothing came from the pod."""
 
-    def __init__(self, client: ClientConnection, *, head_only: bool = False) -> None:
+    def __init__(self, client: Client, *, head_only: bool = False) -> None:
         self.client = client
         self.error: Exception | None = None
         """Why it is not even tried."""
@@ -89,13 +141,16 @@ class Exchange:
         """Its body comes only after a 100 (Continue)."""
         self.keep_alive = True
         self.pending: bytearray | None = None
-        """Of its body what came before there was a pod to send it to; one piece, for many cost more than they hold."""
+        """Of its body what came before there was a pod to send it to; in one piece: many cost more than they hold."""
         self.last = b""
         """The end of its body, where that has come too and is to be told."""
         # The slot.
         self.session: int | None = None
         self.cold = self.done = False
         self._timer: asyncio.TimerHandle | None = None
+        self._silent = False
+        """The client wants no news while it waits."""
+        self._telling: Telling | None = None
         self.pod: Pod | None = None
         self.upstream: Upstream | Bridge | None = None
         self.refused_since_s: float | None = None
@@ -121,6 +176,10 @@ class Exchange:
         if throttler.sessions is not None:
             self._join_session(throttler.sessions)
         self.cold = not throttler.pods
+        if self.cold and self._answered_asleep():
+            return
+        if throttler.metadata is not None:
+            self._remember(throttler.metadata)
         try:
             pod = throttler.enter(self, now_s)
         except TorporError as error:
@@ -165,6 +224,37 @@ class Exchange:
         """Give up without a slot."""
         self._end(status_of(error))
         self.client.fail(self, error)
+
+    def stage(self) -> Stage:
+        """Say how far it is."""
+        if self.pod is not None:
+            return stages.ANSWER
+        return stages.QUEUE if self.throttler.pods else self.client.door.stage_of(self.throttler.key)
+
+    def _answered_asleep(self) -> bool:
+        """Answer who only wants to know how a revision is that sleeps; tell whether that was so."""
+        throttler, now_s = self.throttler, self.arrived_s
+        try:
+            said = asleep.answer(
+                throttler.terms.asleep, self.head, throttler.metadata, waking=throttler.waking, now_s=now_s
+            )
+        except TorporError as error:
+            self.refused(error)
+            return True
+        if said is None:
+            return False
+        self._end(said.status)
+        write = functools.partial(
+            answers.compose, said.status, said.lines + self.echo, said.body, head_only=self.head_only
+        )
+        self.client.reply(self, write)
+        return True
+
+    def _remember(self, metadata: Metadata) -> None:
+        """Have the answer copied, if it is what the model says of itself."""
+        path = asleep.metadata_path(self.head)
+        if path is not None:
+            self.client = Copying(self.client, metadata, path)
 
     def _join_session(self, sessions: Sessions[Pod]) -> None:
         """Find out whose request this is; who has no cookie yet gets one with the answer."""
@@ -279,6 +369,8 @@ class Exchange:
 
     def interim(self, status: int, lines: list[bytes]) -> None:
         """Pass on a 1xx answer, where the client can understand it."""
+        if self._telling is not None:
+            return
         if status == 100:
             if self.expects:
                 self.expects = False
@@ -288,14 +380,17 @@ class Exchange:
 
     def respond(self, status: int, lines: list[bytes], rare: dict[bytes, bytes] | None, *, sized: bool) -> None:
         """Write the head of the answer. `sized`: among the lines is a Content-Length."""
+        if self._telling is not None:
+            self.responded, self.status = True, status
+            self._telling.answered(status, lines, self._cold_start() if self.cold else b"")
+            return
         if rare is not None:
             dropped = nominated(rare.get(b"connection", b""))
             if dropped:
                 lines = without(lines, dropped)
         if self.head_only or status in NO_BODY:
             framing = b""
-            if sized and status == 204:
-                lines = without(lines, (b"content-length",))
+            lines = _bodiless(status, lines)
         elif sized:
             framing = b""
         elif self.http10:
@@ -375,7 +470,11 @@ class Exchange:
 
     def watch(self, now_s: float) -> None:
         """Compare with what the revision allows; the time in the queue is not counted."""
-        if self.done or (self.asked is not None and self.expired(now_s)) or self.upstream is None:
+        if self.done or (self.asked is not None and self.expired(now_s)):
+            return
+        if not self.responded and not self._silent:
+            self._tell(now_s)
+        if self.upstream is None:
             return
         limits = self.throttler.terms.limits
         if self.moved or self.client.write_paused:
@@ -388,6 +487,30 @@ class Exchange:
             self._late(f"did not finish its answer within {limits.timeout_s:g} s")
         elif limits.idle_timeout_s is not None and now_s - self.quiet_since_s > limits.idle_timeout_s:
             self._late(f"sent nothing for {limits.idle_timeout_s:g} s")
+
+    def failure(self, error: Exception, *, close: bool) -> bytes:
+        """Return what the client is sent where there is no answer."""
+        if self._telling is not None:
+            return self._telling.failure(error)
+        return answers.write(error, close=close, head_only=self.head_only, echo=self.echo)[1]
+
+    # --- news while it waits -----------------------------------------------------------------------------------
+
+    def _tell(self, now_s: float) -> None:
+        """Tell a client that asked for events how far its wait is, once that is longer than a moment."""
+        if self._telling is None:
+            if self.upstream is not None or now_s - self.arrived_s < self.client.door.waiting.told_after_s:
+                return
+            self._silent = not self._may_be_told()
+            if self._silent:
+                return
+            self.head = events.without_encodings(self.head)
+            self._telling = Telling(self)
+        self._telling.watch(now_s, self.stage())
+
+    def _may_be_told(self) -> bool:
+        # Who waits for a 100 has not sent its body, and would not after a 200.
+        return not (self.head_only or self.upgrade or self.expects) and events.wants_events(self.head)
 
     # --- the client's own deadline -----------------------------------------------------------------------------
 
@@ -430,6 +553,11 @@ class Exchange:
     def _late(self, what: str) -> None:
         name = "" if self.pod is None else self.pod.at.pod
         self.broken(DeadlineError(f"pod {name} of {'/'.join(self.throttler.key)} {what}"))
+
+
+def _bodiless(status: int, lines: list[bytes]) -> list[bytes]:
+    """Return the lines of an answer that has no body; of HEAD's a length speaks of another's."""
+    return without(lines, (b"content-length",)) if status == 204 else lines
 
 
 def status_of(error: Exception) -> int:

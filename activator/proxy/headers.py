@@ -73,6 +73,8 @@ NO_TRAILER = (REQUEST_SPECIAL | RESPONSE_SPECIAL) | {
     b"trailer",
 }
 
+NO_BODY = frozenset({204, 304})
+
 STATUS_LINES = {code: b"HTTP/1.1 %d \r\n" % code for code in range(100, 1000)} | {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
 }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import httptools
 
-from activator.proxy import forwarding, identity
+from activator.proxy import forwarding, identity, own
 from activator.proxy.door import Door
 from activator.proxy.exchange import Exchange
 from activator.proxy.headers import COLON, CRLF, NO_TRAILER, REQUEST_SPECIAL, nominated, tokens, without
@@ -206,6 +206,9 @@ class RequestReader:
         try:
             door = self._door
             entry, target = door.router.find(host, url)
+            if target[:9] == own.PATH:
+                self._begin(own.Polled(exchange, method, target, entry.namespace))
+                return
             if self._rare is not None and (tag := self._rare.get(TAG)) is not None:
                 entry, lines = tagged(entry, tag)
                 marks += lines
@@ -214,12 +217,15 @@ class RequestReader:
             raise  # whoever names no host as RFC 9110 has it may mean something else by the rest too
         except TorporError as error:
             exchange.error = error
-            self._exchange = exchange
-            self._client.begin(exchange)
+            self._begin(exchange)
             return
         exchange.head = head = b"".join((method, b" ", target, b" HTTP/1.1\r\n", *self._lines, marks, name, framing))
         if len(head) > self._door.limits.head_bytes:
             raise self._too_large()
+        self._exchange = exchange = exchange if exchange.asked is None else own.later(exchange, url, target)
+        self._client.begin(exchange)
+
+    def _begin(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self._client.begin(exchange)
 

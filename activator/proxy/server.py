@@ -73,6 +73,7 @@ class Server:
                     log.exception("looking after a connection failed")
                     connection.abort()
             door.throttlers.expire(now_s)
+            door.shelf.watch(now_s)
             door.pool.sweep(now_s)
 
     async def drain(self, grace_s: float) -> int:

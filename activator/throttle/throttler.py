@@ -181,6 +181,8 @@ class Throttler:
         self._reported_s = clock.monotonic()
         self._timers: dict[Pod | str, Timer] = {}
         self._closed = False
+        self.unwanted: Callable[[float], None] | None = None
+        """Called where a pod has room and nobody waits, by whoever takes slots that nobody else wants."""
 
     @property
     def terms(self) -> Terms:
@@ -237,8 +239,20 @@ class Throttler:
         """Take a slot back: the request is done, however it ended."""
         self._area += now_s
         self._free(pod)
-        if self._queue:
+        if self._queue or self.unwanted is not None:
             self._assign(now_s)
+
+    def enter_last(self, waiter: Waiter, now_s: float) -> Pod | None:
+        """Take in a request that comes after all others: only where a pod has room for it at once, else None."""
+        if self._queue:
+            return None
+        pod = choose(self._open, self._dice()) if self.sessions is None else self._choose_for(waiter, self.sessions)
+        if pod is not None:
+            pod.in_flight += 1
+            self.in_flight += 1
+            self._area -= now_s
+            self._arrived += 1
+        return pod
 
     def cancel(self, waiter: Waiter, now_s: float) -> None:
         """Forget a request that waits: its client is gone."""
@@ -283,7 +297,7 @@ class Throttler:
         if len(self._queue) >= self._queue_limit:
             raise QueueFullError(
                 f"the queue of {self._name} is full: {len(self._queue)} requests wait already; try again later"
-            ).after(self._retry_after_s(now_s))
+            ).after(self.retry_after_s(now_s))
         ticket = waiter.ticket()
         self._check_room(ticket.size, now_s)
         if not self._pods:
@@ -312,9 +326,10 @@ class Throttler:
             said = f"{self._budget.held} bytes are kept for requests that wait, for this and other services"
         else:
             return
-        raise QueueFullError(f"{said} already; try again later").after(self._retry_after_s(now_s))
+        raise QueueFullError(f"{said} already; try again later").after(self.retry_after_s(now_s))
 
-    def _retry_after_s(self, now_s: float) -> float | None:
+    def retry_after_s(self, now_s: float) -> float | None:
+        """Return when another try is worth it, or a request that waits is likely to be served; None: not known."""
         start_s = None if self._pods else remaining(self._history.starts, self._history.elapsed_s(now_s))
         return retry_after(start_s, len(self._queue), self._pace.per_s, self._terms.activation_timeout_s)
 
@@ -349,12 +364,14 @@ class Throttler:
         """Give slots to those who wait, in order, as long as there are any."""
         if self.sessions is not None:
             self._assign_sessions(self.sessions, now_s)
-            return
-        while self._queue:
-            pod = choose(self._open, self._dice())
-            if pod is None:
-                return
-            self._grant(self._line.peek(), pod, now_s)
+        else:
+            while self._queue:
+                pod = choose(self._open, self._dice())
+                if pod is None:
+                    return
+                self._grant(self._line.peek(), pod, now_s)
+        if self.unwanted is not None and not self._queue:
+            self.unwanted(now_s)
 
     def _grant(self, waiter: Waiter, pod: Pod, now_s: float) -> None:
         """Let one who waits go on with this pod, unless it is too late."""
