@@ -14,9 +14,10 @@ from controller.plan import Delete, Note, Plan, Write, delete_of, status_change
 from torpor.errors import InvalidInputError
 from torpor.spec import conditions, names
 from torpor.spec.conditions import READY, Mark, failed, unknown
-from torpor.spec.inferenceservice import NotOfferedError, Predictor, parse_inference_service
+from torpor.spec.inferenceservice import Predictor, parse_inference_service
 from torpor.spec.kinds import KSERVICE, ROUTE, Kind, Object
 from torpor.spec.runtimes import NoSupportingRuntimeError, UnknownRuntimeError
+from torpor.spec.storage import NotOfferedError
 
 STOPPED = "Stopped"
 
@@ -46,7 +47,6 @@ def reconcile(owner: Object, seen: Seen, _options: Options, now: str) -> Plan:
     if annotations.get(names.STOP) == "true":
         return _stop(owner, seen, now)
     try:
-        resources.check_name(owner["metadata"]["name"])
         predictor = parse_inference_service(owner)
     except InvalidInputError as error:
         return _blocked(owner, failed(_reason(error), str(error)), _failure_reason(error), now)

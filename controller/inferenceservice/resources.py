@@ -7,16 +7,12 @@ from collections.abc import Iterable
 from controller.compare import covers, digest
 from controller.inferenceservice.credentials import Sources, needs_credentials, s3_environment
 from controller.ownership import controller_reference
-from torpor.errors import InvalidInputError
 from torpor.spec import kinds, names
-from torpor.spec.fields import DNS_LABEL
 from torpor.spec.inferenceservice import Custom, Model, Predictor
 from torpor.spec.kinds import Object
 from torpor.spec.revision import DEFAULT_PORT
 
 PREDICTOR = "predictor"
-MAX_NAME = 63 - len(f"-{PREDICTOR}")
-"""So that the Knative Service's name is a DNS label."""
 PVC_ROOT = "/mnt/pvc"
 VOLUME = "torpor-model"
 
@@ -27,12 +23,6 @@ _SCALE_FIELDS = (names.AUTOSCALING + "min-scale", names.AUTOSCALING + "max-scale
 
 def predictor_name(name: str) -> str:
     return f"{name}-{PREDICTOR}"
-
-
-def check_name(name: str) -> None:
-    """Refuse a name from which no Knative Service's can be made."""
-    if len(name) > MAX_NAME or not DNS_LABEL.match(name):
-        raise InvalidInputError("metadata.name", name, f"use a DNS label of at most {MAX_NAME} characters")
 
 
 def knative_service(owner: Object, predictor: Predictor, sources: Sources, traffic: list[Object]) -> Object:

@@ -22,6 +22,7 @@ import pytest
 from activator.app import serve
 from activator.settings import Leaving, Settings
 from tests.kube.apiserver import ApiServer
+from tests.support.owner import owned_by
 from tests.support.ports import free_ports
 from tests.support.until import until
 from torpor.cli.timeline import parse_cold_start
@@ -102,6 +103,8 @@ class World:
     async def create(self, kind: Kind, name: str, labels: dict[str, str] | None = None, **rest: object) -> None:
         metadata: Object = {"namespace": self.namespace, "name": name, "labels": labels or {}}
         metadata["annotations"] = {names.PROGRESS_PATH: "/progress"} if kind is POD else {}
+        if kind is REVISION:
+            metadata["ownerReferences"] = [owned_by(await self.cluster.get(CONFIGURATION, "app", self.namespace))]
         body = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata, **rest}
         await self.cluster.create(kind, body)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from torpor.errors import InvalidInputError
-from torpor.spec.fields import DNS_LABEL, Fields
+from torpor.spec.fields import DNS_1035_LABEL, DNS_LABEL, Fields
 
 
 def deep() -> Fields:
@@ -80,3 +80,4 @@ def test_integer_reads_both_ways_json_writes_three(value: float) -> None:
 def test_dns_label(name: str, fits: bool) -> None:  # noqa: FBT001
     """DNS-1123: what Kubernetes takes as the name of most things."""
     assert bool(DNS_LABEL.match(name)) is fits
+    assert bool(DNS_1035_LABEL.match(name)) is (fits and name != "1a"), "DNS-1035 wants a letter first"

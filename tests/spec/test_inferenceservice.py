@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from torpor.errors import InvalidInputError
-from torpor.spec.inferenceservice import Custom, Model, NotOfferedError, Predictor, parse_inference_service
+from torpor.spec.inferenceservice import Custom, Model, Predictor, parse_inference_service
 from torpor.spec.runtimes import FORMATS, RUNTIMES, NoSupportingRuntimeError, UnknownRuntimeError
+from torpor.spec.storage import NotOfferedError
 
 URI = "s3://models/iris"
 IMAGE = "example.com/x"
@@ -164,7 +165,20 @@ def test_of_several_containers_one_is_kserves() -> None:
             "runtime: .* it serves huggingface, transformers, not sklearn",
             id="a runtime for other formats",
         ),
-        pytest.param({"storageUri": None}, InvalidInputError, "model.storageUri: None .* required", id="no place"),
+        pytest.param({"storageUri": None}, NotOfferedError, "model.storageUri: None .* required", id="no place"),
+        pytest.param(
+            {"storageUri": "ftp://a/b"},
+            InvalidInputError,
+            "model.storageUri: 'ftp://a/b' .* use file://, pvc://, s3:// or an absolute path",
+            id="a scheme of nobody's",
+        ),
+        pytest.param({"storageUri": "iris"}, InvalidInputError, "'iris' .* absolute path", id="a relative path"),
+        pytest.param(
+            {"storageUri": "gs://a/b"},
+            NotOfferedError,
+            "model.storageUri: 'gs://a/b' .* does not offer gs:// yet",
+            id="a scheme of KServe's alone",
+        ),
         pytest.param({"storage": {"key": "k"}}, NotOfferedError, "model.storage: .* use storageUri", id="storage spec"),
         pytest.param({"lifecycle": {}}, InvalidInputError, "model.lifecycle: .* no such field", id="not in a revision"),
         pytest.param(
@@ -208,6 +222,41 @@ def test_a_predictor_that_is_refused(spec: dict[str, Any], says: str) -> None:
     """Field, value and what is allowed."""
     with pytest.raises(InvalidInputError, match=says):
         predictor(**spec)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("Iris", id="a capital letter"),
+        pytest.param("1iris", id="a digit first"),
+        pytest.param("a.b", id="a point"),
+        pytest.param("a-", id="a dash last"),
+        pytest.param("a" * 54, id="longer than its Knative Service's may be"),
+    ],
+)
+def test_names_that_lead_to_no_knative_service(name: str) -> None:
+    """What is made for it is called after it."""
+    with pytest.raises(InvalidInputError, match=r"metadata.name: .* at most 53 .* NAME-predictor"):
+        parse_inference_service({"metadata": {"name": name}, "spec": {"predictor": {"model": model()}}})
+
+
+def test_the_longest_name() -> None:
+    """Its Knative Service's has 63 characters."""
+    parse_inference_service({"metadata": {"name": "a" * 53}, "spec": {"predictor": {"model": model()}}})
+
+
+@pytest.mark.parametrize("uri", ["s3://b/m", "S3://b/m", "pvc://c/m", "file:///m", "/m"])
+def test_places_that_are_read(uri: str) -> None:
+    """Whatever the case of the scheme; the predictor reads each of them."""
+    assert served(storageUri=uri).uri == uri
+    env = [{"name": "STORAGE_URI", "value": uri}]
+    assert custom({"image": IMAGE, "env": env}).uri == uri
+
+
+def test_the_place_of_a_custom_container_is_checked_too() -> None:
+    """As KServe's webhook does."""
+    with pytest.raises(InvalidInputError, match=r"containers\[0\].env\[STORAGE_URI\]: 'ftp://m' "):
+        custom({"image": IMAGE, "env": [{"name": "STORAGE_URI", "value": "ftp://m"}]})
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 
 from torpor.errors import InvalidInputError
 from torpor.spec.autoscaling import MAX_PODS
-from torpor.spec.fields import Fields
+from torpor.spec.fields import DNS_1035_LABEL, Fields
 from torpor.spec.kinds import Object
 from torpor.spec.knative import MAX_CONCURRENCY, MAX_TIMEOUT_S
 from torpor.spec.names import KSERVE_CONTAINER
 from torpor.spec.runtimes import Choice, choose
+from torpor.spec.storage import NotOfferedError, check_uri
 
+MAX_NAME = 63 - len("-predictor")
+"""The Knative Service `NAME-predictor` has a label for its name."""
 MIN_REPLICAS = 1
 """KServe's default: a predictor sleeps only where its owner says 0."""
 METRICS = ("concurrency", "rps")
@@ -100,10 +103,6 @@ _MODEL_FIELDS = frozenset(
 )
 
 
-class NotOfferedError(InvalidInputError):
-    """KServe has it, and Torpor does not yet."""
-
-
 @dataclass(frozen=True, slots=True)
 class Model:
     """A model by its format and place: the `model` form, and the legacy form, which says the same."""
@@ -154,7 +153,8 @@ class Predictor:
 
 def parse_inference_service(obj: Object) -> Predictor:
     """Read an InferenceService; raises InvalidInputError that names field, value and what is allowed."""
-    spec = Fields(obj).object("spec")
+    metadata, spec = Fields(obj).object("metadata"), Fields(obj).object("spec")
+    _check_name(metadata)
     for component in ("transformer", "explainer", "canary"):
         if component in spec:
             raise _not_offered(spec, component)
@@ -180,6 +180,13 @@ def parse_inference_service(obj: Object) -> Predictor:
         annotations=predictor.text_map("annotations"),
         pod={name: value for name, value in predictor.raw.items() if name in _POD_FIELDS and value is not None},
     )
+
+
+def _check_name(metadata: Fields) -> None:
+    name = metadata.text("name")
+    if len(name) > MAX_NAME or not DNS_1035_LABEL.match(name):
+        allowed = f"use at most {MAX_NAME} lower-case letters, digits and '-', a letter first"
+        raise metadata.refuse("name", f"{allowed}: a Knative Service is called NAME-predictor")
 
 
 def _not_offered(fields: Fields, name: str) -> NotOfferedError:
@@ -244,7 +251,16 @@ def _model(choice: Choice) -> Model:
     if "args" in container:
         container["args"] = arguments
     _check_env(fields)
-    return Model(format_, fields.required_text("storageUri"), name, fields.text("runtimeVersion"), container)
+    return Model(format_, _uri(fields), name, fields.text("runtimeVersion"), container)
+
+
+def _uri(fields: Fields) -> str:
+    if "storageUri" not in fields:
+        # KServe's runtimes may find a model by their arguments.
+        raise NotOfferedError(fields.at("storageUri"), None, "a value is required: Torpor finds models by nothing else")
+    uri = fields.required_text("storageUri")
+    check_uri(fields.at("storageUri"), uri)
+    return uri
 
 
 def _model_name(arguments: tuple[str, ...]) -> tuple[str, list[str]]:
@@ -274,7 +290,10 @@ def _custom(predictor: Fields) -> Custom:
         {**each.raw, "name": KSERVE_CONTAINER} if index == serving else dict(each.raw)
         for index, each in enumerate(fields)
     ]
-    return Custom(tuple(containers), dict(_check_env(fields[serving])).get("STORAGE_URI", ""))
+    uri = dict(_check_env(fields[serving])).get("STORAGE_URI", "")
+    if uri:
+        check_uri(f"{fields[serving].at('env')}[STORAGE_URI]", uri)
+    return Custom(tuple(containers), uri)
 
 
 def _check_env(container: Fields) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torpor.errors import InvalidInputError
 from torpor.spec.autoscaling import Scaling, parse_scaling
-from torpor.spec.fields import DNS_LABEL, Fields
+from torpor.spec.fields import DNS_1035_LABEL, Fields
 from torpor.spec.kinds import Object
 from torpor.spec.knative import Target, parse_traffic
 from torpor.spec.revision import RevisionSpec, parse_revision
@@ -53,8 +53,8 @@ def parse_template(spec: Fields, *, owner: str) -> Template:
     template = spec.object("template")
     metadata = template.object("metadata")
     name = metadata.text("name")
-    if name and not DNS_LABEL.match(name):
-        raise metadata.refuse("name", "use lower-case letters, digits and '-', at most 63 (a DNS-1123 label)")
+    if name and not DNS_1035_LABEL.match(name):
+        raise metadata.refuse("name", "use at most 63 lower-case letters, digits and '-', a letter first (DNS-1035)")
     if name and owner and not name.startswith(f"{owner}-"):
         raise metadata.refuse("name", f"it must begin with {owner}-")
     metadata.text_map("labels")

@@ -9,14 +9,21 @@ from activator.autoscaler.loop import Autoscaler
 from tests.activator.autoscaler.world import KEY, NAME, FakeThrottlers, Traffic
 from tests.kube.apiserver import running
 from tests.support.clock import FakeClock
+from tests.support.owner import owned_by
 from tests.support.until import until
 from torpor.kube import Informer, Recorder
 from torpor.spec import names
 from torpor.spec.autoscaling import Defaults
-from torpor.spec.kinds import DEPLOYMENT, EVENT, REVISION, ROUTE, Object
+from torpor.spec.kinds import CONFIGURATION, DEPLOYMENT, EVENT, REVISION, ROUTE, Object
 
 LABELS = {names.REVISION: KEY[1]}
 CONTAINER = {"name": "user-container", "image": "none"}
+CONFIGURATION_R: Object = {
+    "apiVersion": "serving.knative.dev/v1",
+    "kind": "Configuration",
+    "metadata": {"name": "r", "namespace": KEY[0]},
+    "spec": {"template": {"spec": {"containers": [CONTAINER]}}},
+}
 REVISION_R1: Object = {
     "apiVersion": "serving.knative.dev/v1",
     "kind": "Revision",
@@ -43,7 +50,9 @@ async def test_wake_and_sleep_over_a_server_that_dies(tmp_path: Path) -> None:
         informers = [Informer(cluster, kind) for kind in (DEPLOYMENT, REVISION, ROUTE)]
         recorder = Recorder(cluster, "torpor-autoscaler")
         scaler = Autoscaler(cluster, *informers, loads=throttlers, recorder=recorder, clock=clock, defaults=Defaults())
-        await cluster.create(REVISION, REVISION_R1)
+        owner = await cluster.create(CONFIGURATION, CONFIGURATION_R)
+        revision = REVISION_R1 | {"metadata": REVISION_R1["metadata"] | {"ownerReferences": [owned_by(owner)]}}
+        await cluster.create(REVISION, revision)
         await cluster.create(DEPLOYMENT, DEPLOYMENT_R1)
         tasks = [asyncio.create_task(informer.run()) for informer in informers]
         tasks.append(asyncio.create_task(recorder.run()))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.local.apiserver.server import Api
+from tests.support.owner import owned_by
 from torpor.spec.kinds import (
     CONFIG_MAP,
     CONFIGURATION,
@@ -65,6 +67,15 @@ def make(kind: Kind, name: str, namespace: str = "", **metadata: Any) -> Object:
         "metadata": {"name": name, **place, **metadata},
         **body,
     }
+
+
+def complete(api: Api, kind: Kind, name: str, namespace: str) -> Object:
+    """An object that may be created as it is: a Revision comes with the Configuration that it is of."""
+    obj = make(kind, name, namespace)
+    if kind == REVISION:
+        owner = api.create(CONFIGURATION, make(CONFIGURATION, f"{name}-of", namespace), namespace)
+        obj["metadata"]["ownerReferences"] = [owned_by(owner)]
+    return obj
 
 
 def box(name: str, namespace: str, data: dict[str, str] | None = None, **metadata: Any) -> Object:

@@ -11,12 +11,15 @@ from tests.local.apiserver.objects import box, make
 from tests.local.apiserver.server import Api
 from torpor.spec.kinds import (
     CONFIG_MAP,
+    CONFIGURATION,
     CORE_SERVICE,
     DEPLOYMENT,
     EVENT,
     INFERENCE_SERVICE,
     KSERVICE,
     POD,
+    REVISION,
+    ROUTE,
     Kind,
     Object,
 )
@@ -255,14 +258,44 @@ def test_what_makes_no_sense(api: Api, namespace: str, kind: Kind, change: Objec
         pytest.param(
             INFERENCE_SERVICE,
             {"spec": {"predictor": {"model": None}}},
-            "Exactly one of [Custom, ONNX, Model",
+            "spec.predictor: 'none of them' is not allowed; use one of model, containers, huggingface",
             id="a predictor of nothing",
         ),
         pytest.param(
             INFERENCE_SERVICE,
             {"spec": {"predictor": {"minReplicas": 3, "maxReplicas": 2}}},
-            "MinReplicas cannot be greater than MaxReplicas",
+            "spec.predictor.minReplicas: 3 is not allowed; use at most maxReplicas, which is 2",
             id="more at least than at most",
+        ),
+        pytest.param(
+            INFERENCE_SERVICE,
+            {"spec": {"predictor": {"model": {"storageUri": "ftp://host/iris"}}}},
+            "spec.predictor.model.storageUri: 'ftp://host/iris' is not allowed; use file://, pvc://, s3://",
+            id="a place that nothing reads",
+        ),
+        pytest.param(
+            INFERENCE_SERVICE,
+            {"metadata": {"name": "a" * 54}},
+            "is not allowed; use at most 53 lower-case letters",
+            id="a name that is too long",
+        ),
+        pytest.param(
+            REVISION,
+            {},
+            "a Revision is made by its Configuration",
+            id="a Revision that somebody made",
+        ),
+        pytest.param(
+            REVISION,
+            {"metadata": {"ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "1"}]}},
+            "a Revision is made by its Configuration",
+            id="a Revision of something else",
+        ),
+        pytest.param(
+            KSERVICE,
+            {"spec": {"template": {"metadata": {"name": "a-1."}}}},
+            "spec.template.metadata.name: 'a-1.' is not allowed; use at most 63",
+            id="a name of a revision",
         ),
     ],
 )
@@ -274,6 +307,29 @@ def test_what_a_webhook_would_refuse(api: Api, namespace: str, kind: Kind, chang
     refused = api.create(kind, obj, namespace, code=400)
     assert refused["message"].startswith("admission webhook")
     assert says in refused["message"]
+
+
+@pytest.mark.parametrize("kind", [KSERVICE, CONFIGURATION, REVISION, ROUTE], ids=lambda kind: kind.kind)
+@pytest.mark.parametrize("name", ["a" * 64, "a.b", "1abc"], ids=["too long", "with a point", "a digit first"])
+def test_names_that_are_no_host_names(api: Api, namespace: str, kind: Kind, name: str) -> None:
+    """They become names of hosts and of core Services: a DNS-1035 label."""
+    refused = api.create(kind, make(kind, name, namespace), namespace, code=422)
+    assert [cause["field"] for cause in refused["details"]["causes"]] == ["metadata.name"]
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        pytest.param({"modelFormat": {"name": "tensorflow"}}, id="a format that nothing here serves"),
+        pytest.param({"runtime": "theirs"}, id="a runtime that is not here"),
+        pytest.param({"storageUri": "gs://models/iris"}, id="a place that KServe reads"),
+        pytest.param({"storageUri": None}, id="no place"),
+    ],
+)
+def test_what_kserve_serves_is_accepted(api: Api, namespace: str, model: Object) -> None:
+    """The manifest is right; that it is not served here is told in its status."""
+    obj = _merged(make(INFERENCE_SERVICE, "a", namespace), {"spec": {"predictor": {"model": model}}})
+    api.create(INFERENCE_SERVICE, obj, namespace)
 
 
 # --- bodies ----------------------------------------------------------------------------------------------------

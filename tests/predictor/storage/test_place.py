@@ -9,9 +9,10 @@ import pytest
 
 from predictor.storage import place as storage
 from predictor.storage.place import File, Stop, StoppedError, safe_path
-from predictor.storage.schemes import place
+from predictor.storage.schemes import SCHEMES, place
 from predictor.storage.settings import StorageSettings
 from torpor.errors import ForbiddenError, InvalidInputError, NotFoundError, TooLargeError
+from torpor.spec.storage import OFFERED
 
 NONE = StorageSettings()
 
@@ -24,6 +25,11 @@ def model(tmp_path: Path) -> Path:
     (folder / "a.txt").write_text("a")
     (folder / "deep" / "b.txt").write_text("bb")
     return folder
+
+
+def test_what_is_offered_is_what_is_read() -> None:
+    """A manifest is accepted if, and only if, the predictor has that scheme."""
+    assert set(SCHEMES) == set(OFFERED)
 
 
 @pytest.mark.parametrize(

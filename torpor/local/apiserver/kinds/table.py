@@ -124,6 +124,7 @@ RESOURCES = (
         built_in=False,
         status=True,
         generation=True,
+        name_rule="label1035",
         admit=knative.admit_service,
     ),
     Resource(
@@ -135,6 +136,7 @@ RESOURCES = (
         built_in=False,
         status=True,
         generation=True,
+        name_rule="label1035",
         admit=knative.admit_configuration,
     ),
     Resource(
@@ -146,6 +148,7 @@ RESOURCES = (
         built_in=False,
         status=True,
         generation=True,
+        name_rule="label1035",
         admit=knative.admit_revision,
     ),
     Resource(
@@ -157,6 +160,7 @@ RESOURCES = (
         built_in=False,
         status=True,
         generation=True,
+        name_rule="label1035",
         admit=knative.admit_route,
     ),
     Resource(

@@ -8,7 +8,7 @@ from torpor.errors import InvalidInputError
 from torpor.local.apiserver.status import ApiError, denied
 from torpor.spec import names
 from torpor.spec.fields import Fields
-from torpor.spec.kinds import REVISION, Object
+from torpor.spec.kinds import CONFIGURATION, REVISION, Object
 from torpor.spec.knative import parse_traffic
 from torpor.spec.revision import parse_revision
 from torpor.spec.service import parse_service, parse_template, scaling_of
@@ -72,6 +72,9 @@ def admit_revision(new: Object, old: Object | None) -> None:
         fields = Fields(new)
         scaling_of(fields.object("metadata"), parse_revision(fields.object("spec")))
 
+    if old is None and not _has_configuration(new):
+        text = "a Revision is made by its Configuration, which must be in metadata.ownerReferences as its controller"
+        raise _failed(f"{text}; to get another one, change the spec.template of the Configuration, or of its Service")
     if old is not None and new.get("spec") != old.get("spec"):
         raise denied(WEBHOOK, "validation failed: Immutable fields changed (-old +new): spec")
     _check(new, old, parse, _pods(new, "spec"))
@@ -91,6 +94,14 @@ def _check(new: Object, old: Object | None, parse: Any, forbidden: list[str]) ->
         parse()
     except InvalidInputError as error:
         raise _failed(str(error)) from error
+
+
+def _has_configuration(revision: Object) -> bool:
+    owner = (CONFIGURATION.api_version, CONFIGURATION.kind)
+    return any(
+        each.get("controller") and (each.get("apiVersion"), each.get("kind")) == owner
+        for each in revision["metadata"].get("ownerReferences") or ()
+    )
 
 
 def _wish(obj: Object) -> tuple[Any, Any]:
