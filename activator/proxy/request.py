@@ -30,7 +30,7 @@ class RequestReader:
         "_exchange",
         "_host",
         "_id",
-        "_ids",
+        "_id_line",
         "_length",
         "_lines",
         "_marks",
@@ -58,7 +58,7 @@ class RequestReader:
         self._door = door
         self._peer = peer
         self._scheme = scheme
-        self._ids = door.next_ids()
+        self._id_line = b"X-Request-Id: " + door.next_ids()
         self._parser = httptools.HttpRequestParser(self)
         # The request being read: its lines (name, colon, value, CRLF, …), and what was taken out of them.
         self._url = b""
@@ -200,7 +200,9 @@ class RequestReader:
         else:
             host, url, marks = self._read_rare(method, exchange)
         framing = CRLF if length is None else self._framing(length)
-        exchange.echo = name = b"X-Request-Id: %b\r\n" % (self._id or b"%b%x" % (self._ids, self.begun))
+        given = self._id
+        name = b"%b%x\r\n" % (self._id_line, self.begun) if given is None else b"X-Request-Id: %b\r\n" % given
+        exchange.echo = name
         if self._parent is not None:
             marks += b"".join(b"%b: %b\r\n" % pair for pair in identity.trace(self._parent, self._state))
         try:
@@ -222,6 +224,8 @@ class RequestReader:
         exchange.head = head = b"".join((method, b" ", target, b" HTTP/1.1\r\n", *self._lines, marks, name, framing))
         if len(head) > self._door.limits.head_bytes:
             raise self._too_large()
+        if entry.mirror is not None:
+            exchange.copy = door.mirroring.begin(entry.mirror, exchange)
         self._exchange = exchange = exchange if exchange.asked is None else own.later(exchange, url, target)
         self._client.begin(exchange)
 
@@ -248,7 +252,7 @@ class RequestReader:
         exchange.send(data)
 
     def on_message_complete(self) -> None:
-        if self._replaying or self._is_early_end():
+        if self._replaying or (self._rare is not None and self._is_early_end()):
             return
         self.incomplete = False
         self._size = 0
