@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 from controller.options import Options
@@ -12,16 +13,25 @@ from controller.plan import Plan
 from controller.reconciler import Keys, Reconciler
 from controller.view import View
 from torpor.aio.clock import Clock
-from torpor.errors import ConflictError, ForbiddenError, NotFoundError
+from torpor.errors import ConflictError, ForbiddenError, NotFoundError, TorporError
 from torpor.kube import Change, Cluster, Informer, Recorder, WorkQueue
 from torpor.kube.client import StatusError
 from torpor.kube.informer import Key
+from torpor.spec import conditions
 from torpor.spec.kinds import Kind, Object, key_of
 from torpor.spec.timestamps import timestamp
 
 log = logging.getLogger(__name__)
 
 S = TypeVar("S")
+
+REFUSED = "Refused"
+REFUSED_AGAIN_S = 60.0
+"""What is refused will be again, until somebody changes something; of a change to the object itself we hear anyway."""
+
+
+class RefusedError(TorporError):
+    """The API will not have what was decided: it is no valid object, a webhook denies it, or a role is missing."""
 
 
 class Engine(Generic[S]):
@@ -80,21 +90,34 @@ class Engine(Generic[S]):
         seen = self._reconciler.observe(self._view, obj)
         plan = self._reconciler.reconcile(obj, seen, self._options, timestamp(self._clock.wall()))
         try:
-            await self._carry_out(obj, plan)
+            try:
+                await self._carry_out(obj, plan)
+            except RefusedError as error:
+                await self._tell_refusal(obj, error)
+                return REFUSED_AGAIN_S
         except NotFoundError as error:  # it went in this very moment
             raise ConflictError(str(error)) from error
-        except (ForbiddenError, StatusError) as error:
-            # What was decided is refused, and will be again: whoever looks at the object shall see that.
-            self._recorder.emit(obj, "Warning", "InternalError", str(error))
-            raise
         return plan.again_s
+
+    async def _tell_refusal(self, obj: Object, error: RefusedError) -> None:
+        """Say on the object why nothing becomes of it: who looks at it sees that, and its owner's status repeats it."""
+        log.warning("%s %s/%s, again in %g s: %s", obj.get("kind"), *key_of(obj), REFUSED_AGAIN_S, error)
+        self._recorder.emit(obj, "Warning", REFUSED, str(error))
+        status = obj.get("status") or {}
+        mark = conditions.failed(REFUSED, str(error))
+        marked = conditions.with_ready(status.get("conditions") or (), timestamp(self._clock.wall()), mark)
+        told = {**status, "observedGeneration": obj["metadata"].get("generation", 1), "conditions": marked}
+        if told != status:
+            await self._cluster.replace(self._reconciler.kind, {**obj, "status": told}, "status")
 
     async def _carry_out(self, obj: Object, plan: Plan) -> None:
         for create in plan.creates:
-            await self._cluster.create(create.kind, create.obj)
+            with _named(create.kind, create.obj):
+                await self._cluster.create(create.kind, create.obj)
             _tell("created", create.kind, create.obj)
         for write in plan.replaces:
-            written = await self._cluster.replace(write.kind, write.obj)
+            with _named(write.kind, write.obj):
+                written = await self._cluster.replace(write.kind, write.obj)
             _tell("changed", write.kind, write.obj)
             if written["metadata"]["uid"] == obj["metadata"]["uid"]:
                 obj = written  # its status is written to what it is now
@@ -107,6 +130,17 @@ class Engine(Generic[S]):
         if plan.creates or plan.replaces or plan.deletes or plan.status is not None:
             for note in plan.notes:
                 self._recorder.emit(obj, note.type_, note.reason, note.message)
+
+
+@contextlib.contextmanager
+def _named(kind: Kind, obj: Object) -> Iterator[None]:
+    """Say of what is refused for good what it was."""
+    try:
+        yield
+    except (ForbiddenError, StatusError) as error:
+        if isinstance(error, StatusError) and error.code >= 500:
+            raise
+        raise RefusedError(f'{kind.kind} "{obj["metadata"]["name"]}" is refused: {error}') from error
 
 
 def _tell(what: str, kind: Kind, obj: Object) -> None:

@@ -29,6 +29,7 @@ from torpor.spec.kinds import (
     REVISION,
     ROUTE,
     SECRET,
+    Kind,
     Object,
 )
 
@@ -266,18 +267,71 @@ async def test_an_object_that_went_meanwhile_is_no_failure() -> None:
     assert await bench.turn() is None
 
 
-async def test_what_the_api_refuses_is_told_on_the_object(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A webhook or a role that is missing: who looks at the object sees it."""
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(StatusError(422, "spec is wrong"), id="no valid object"),
+        pytest.param(StatusError(400, "admission webhook denied"), id="a webhook"),
+        pytest.param(errors.ForbiddenError("secrets is forbidden"), id="a role that is missing"),
+    ],
+)
+async def test_what_the_api_refuses_is_told_on_the_object(
+    error: errors.TorporError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once in its status, which keeps all else; and it is tried again, but not soon."""
     bench = Bench(Plan(creates=(Write(SECRET, {"metadata": {"name": "s", "namespace": "default"}}),), notes=(NOTE,)))
-    bench.show(bench.cluster.put(CONFIG_MAP, config_map()))
+    other = {"type": "Other", "status": "True"}
+    bench.show(bench.cluster.put(CONFIG_MAP, config_map() | {"status": {"url": "u", "conditions": [other]}}))
 
     async def refuse(*_: object) -> Object:
-        raise StatusError(422, "spec is wrong")
+        raise error
 
-    monkeypatch.setattr(bench.cluster, "create", refuse)
+    with monkeypatch.context() as patched:
+        patched.setattr(bench.cluster, "create", refuse)
+        assert await bench.turn() == 60.0
+        [stored] = bench.cluster.all(CONFIG_MAP)
+        message = f'Secret "s" is refused: {error}'
+        assert bench.told == [("Refused", message)]
+        assert conditions.read(stored, conditions.READY) == conditions.failed("Refused", message)
+        assert (stored["status"]["url"], stored["status"]["observedGeneration"]) == ("u", 1)
+        assert stored["status"]["conditions"][0] == other
+        bench.show(stored)
+        await bench.turn()
+        assert bench.cluster.all(CONFIG_MAP) == [stored], "the same again is not written again"
+    await bench.turn()
+    assert len(bench.cluster.all(SECRET)) == 1
+
+
+async def test_a_refusal_is_told_by_the_owners_too() -> None:
+    """A Configuration that cannot make its Revision fails, and so does the Service that made it."""
+    async with world() as it:
+        create = it.cluster.create
+
+        async def refuse_revisions(kind: Kind, obj: Object) -> Object:
+            if kind == REVISION:
+                raise StatusError(422, "spec is wrong")
+            return await create(kind, obj)
+
+        it.cluster.create = refuse_revisions  # type: ignore[method-assign]
+        it.apply()
+        await it.settle(lambda: it.ready(KSERVICE, "svc") == "False")
+        mark = conditions.read(it.get(KSERVICE, "svc"), conditions.READY)
+        assert mark == conditions.failed("Refused", 'Revision "svc-00001" is refused: spec is wrong')
+
+
+async def test_an_api_that_fails_is_no_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is said of the object, and the queue tries again soon."""
+    bench = Bench(Plan(creates=(Write(SECRET, {"metadata": {"name": "s", "namespace": "default"}}),)))
+    bench.show(bench.cluster.put(CONFIG_MAP, config_map()))
+
+    async def fail(*_: object) -> Object:
+        raise StatusError(502, "bad gateway")
+
+    monkeypatch.setattr(bench.cluster, "create", fail)
     with pytest.raises(StatusError):
         await bench.turn()
-    assert bench.told == [("InternalError", "spec is wrong")]
+    assert bench.told == []
+    assert "status" not in bench.cluster.all(CONFIG_MAP)[0]
 
 
 # --- whose kinds are ours -------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.laptop import Laptop, wait_for
-from tests.support.manifests import knative_service
+from tests.support.manifests import inference_service, knative_service
 
 pytestmark = pytest.mark.e2e
 
@@ -31,6 +31,8 @@ spec: {template: {spec: {containers: [{image: example.com/x, command: [sleep, "6
             id="wrong-type",
         ),
         pytest.param(GOOD.replace("name: refused", "name: Not_DNS"), ("Not_DNS", "Not_DNS"), id="name-not-dns-1123"),
+        pytest.param(GOOD.replace("name: refused", "name: a.b"), ("a.b", "a.b"), id="name-not-dns-1035"),
+        pytest.param(GOOD.replace("name: refused", f"name: {'a' * 64}"), ("63", "63"), id="name-too-long"),
         pytest.param(GOOD.replace("kind: Service", "kind: Servant"), ("Servant", "Servant"), id="unknown-kind"),
         pytest.param(
             GOOD.replace("name: refused", 'name: refused, annotations: {autoscaling.knative.dev/min-scale: "-1"}'),
@@ -62,3 +64,19 @@ def test_an_image_that_cannot_run_here_is_said_in_the_revision(laptop: Laptop) -
     wait_for(lambda: ready().get("status") == "False", 60, "Ready is False", every_s=0.25)
     assert "command" in ready()["message"]
     laptop.kubectl("delete", "ksvc", "image-only", "--wait=false")
+
+
+def test_what_knative_would_not_take_is_said_in_the_inference_service(laptop: Laptop) -> None:
+    """An annotation is handed on to the Knative Service, which is refused for it."""
+    predictor = {"annotations": {"autoscaling.knative.dev/window": "1h1"}}
+    laptop.apply(inference_service("handed-on", "python", "pvc://models/none", predictor=predictor))
+
+    def ready() -> dict[str, Any]:
+        conditions = (laptop.get("isvc", "handed-on").get("status") or {}).get("conditions") or []
+        return next((each for each in conditions if each["type"] == "Ready"), {})
+
+    wait_for(lambda: ready().get("status") == "False", 60, "Ready is False", every_s=0.25)
+    assert ready()["reason"] == "Refused"
+    assert 'Service "handed-on-predictor" is refused' in ready()["message"]
+    assert "autoscaling.knative.dev/window: '1h1'" in ready()["message"]
+    laptop.kubectl("delete", "isvc", "handed-on", "--wait=false")

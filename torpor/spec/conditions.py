@@ -85,6 +85,13 @@ def write(
     return [_condition(type_, *marks[type_], known.get(type_), now) for type_ in sorted(marks)]
 
 
+def with_ready(previous: Iterable[Object], now: str, ready: Mark) -> list[Object]:
+    """Return the conditions as they were, but for `Ready`."""
+    known = {item["type"]: item for item in previous}
+    known[READY] = _condition(READY, ready, "", known.get(READY), now)
+    return [known[type_] for type_ in sorted(known)]
+
+
 def _condition(type_: str, mark: Mark, severity: str, known: Object | None, now: str) -> Object:
     condition: Object = {"type": type_, "status": mark.status}
     if severity:
