@@ -25,6 +25,7 @@ class ClientConnection(asyncio.Protocol):
     """One exchange is `current`; those that the client sent ahead wait their turn."""
 
     __slots__ = (
+        "_advancing",
         "_deaf",
         "_early",
         "_feeding",
@@ -60,6 +61,7 @@ class ClientConnection(asyncio.Protocol):
         # While the parser works, answers of ours wait: whether all of the request has come is known after.
         self._feeding = False
         self._reply: tuple[Exchange, Write] | None = None
+        self._advancing = False
         self._last = False  # no further request is accepted
         self._deaf = False  # what comes is dropped, up to so many bytes
         self._linger_left = 0
@@ -196,7 +198,8 @@ class ClientConnection(asyncio.Protocol):
         if not exchange.keep_alive or not exchange.request_done:
             self._linger()
         elif self._waiting:
-            self._next()
+            if not self._advancing:
+                self._advance()
         elif self.door.draining:
             self._linger()
         elif self._read_paused or self.write_paused:
@@ -238,11 +241,15 @@ class ClientConnection(asyncio.Protocol):
         self.flush()
         self.finished(exchange)
 
-    def _next(self) -> None:
-        self.current = exchange = self._waiting.popleft()
-        exchange.start()
-        if exchange.upstream is not None:
-            exchange.upstream.flush()
+    def _advance(self) -> None:
+        """Start what waits, up to the first that is not over at once: thousands may have to fail, so no recursion."""
+        self._advancing = True
+        while self._waiting and self.current is None:
+            self.current = exchange = self._waiting.popleft()
+            exchange.start()
+            if exchange.upstream is not None:
+                exchange.upstream.flush()
+        self._advancing = False
         self.update_reading()
 
     def _abandon(self) -> None:
@@ -256,6 +263,7 @@ class ClientConnection(asyncio.Protocol):
     def _linger(self) -> None:
         """Say that this is the end, and let the client read it: closing with data unread would destroy the answer."""
         self._last = self._deaf = self._lingering = True
+        self._waiting.clear()
         self._read_paused = False
         self._early = None
         self._linger_left = self.door.limits.linger_bytes

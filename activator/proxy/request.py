@@ -85,22 +85,26 @@ class RequestReader:
         self._marks_host: bytes | None = None
         self._marks = b""
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes | memoryview) -> None:
         """Take in what the client sent. Never raises: what cannot be read ends in `client.refuse`."""
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._after_upgrade(data[upgrade.args[0] :])
-        except httptools.HttpParserCallbackError as error:
-            cause = error.__context__
-            if not isinstance(cause, TorporError):
-                log.exception("reading a request failed", exc_info=cause)
-            self._client.refuse(cause if isinstance(cause, Exception) else error)
-        except httptools.HttpParserError as error:
-            self._client.refuse(InvalidInputError("request", str(error), "send HTTP/1.1 as RFC 9112 has it"))
-        else:
-            if self.incomplete:
-                self._bound(len(data))
+        while True:
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                data = self._after_upgrade(memoryview(data)[upgrade.args[0] :])
+                if data:
+                    continue
+            except httptools.HttpParserCallbackError as error:
+                cause = error.__context__
+                if not isinstance(cause, TorporError):
+                    log.exception("reading a request failed", exc_info=cause)
+                self._client.refuse(cause if isinstance(cause, Exception) else error)
+            except httptools.HttpParserError as error:
+                self._client.refuse(InvalidInputError("request", str(error), "send HTTP/1.1 as RFC 9112 has it"))
+            else:
+                if self.incomplete:
+                    self._bound(len(data))
+            return
 
     @property
     def exchange(self) -> Exchange | None:
@@ -122,11 +126,12 @@ class RequestReader:
         if self._unmoved > self._door.limits.head_bytes:
             self._client.refuse(self._too_large())
 
-    def _after_upgrade(self, rest: bytes) -> None:
+    def _after_upgrade(self, rest: memoryview) -> bytes | memoryview:
+        """Go on after the parser has stopped; returns what is still to be read."""
         exchange = self._exchange
         if exchange is not None and exchange.upgrade:
-            self._client.await_tunnel(rest)
-            return
+            self._client.await_tunnel(bytes(rest))
+            return b""
         # An upgrade that is not offered here is ignored, as RFC 9110 says. The parser would take the body for something
         # else (Java's client asks for h2c with every POST), so a new one is told of the framing alone.
         self._parser = httptools.HttpRequestParser(self)
@@ -135,8 +140,7 @@ class RequestReader:
             self._replaying = True
             self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n\r\n" % framing)
             self._replaying = False
-        if rest:
-            self.feed(rest)
+        return rest
 
     # --- the parser's callbacks --------------------------------------------------------------------------------
 

@@ -229,6 +229,28 @@ async def test_too_many_connections() -> None:
             assert (await four.ask(get())).status == 200
 
 
+@pytest.mark.parametrize("waits", [True, False], ids=["that have waited", "at once"])
+@pytest.mark.parametrize(
+    "request_",
+    [
+        pytest.param(get(host="nobody.test"), id="plain"),
+        pytest.param(get("/", "Connection: upgrade", "Upgrade: h2c", host="nobody.test"), id="upgrades to be ignored"),
+    ],
+)
+async def test_a_thousand_requests_at_once(request_: bytes, *, waits: bool) -> None:
+    """However many are answered in one go, none is answered within the answer to another: the stack has an end."""
+    limits = ClientLimits(pipelined=10_000)
+    async with served(answering(OK), client=limits) as (door, made), wire(door.port) as client:
+        if waits:
+            door.scale("app")
+        await client.send(get(), request_ * 1500)
+        if waits:
+            await until(lambda: door.throttler().queued == 1)
+            door.scale("app", made.port)
+        assert [(await client.answer()).status for _ in range(1501)] == [200] + [404] * 1500
+        assert (await client.ask(get())).status == 200
+
+
 async def test_client_that_never_reads() -> None:
     """Who asks without end and reads nothing is not read from any more, and costs no more than the buffers."""
     async with served(answering(OK)) as (door, _), wire(door.port, receive_buffer=4096) as client:
