@@ -22,10 +22,13 @@ from activator.routing.follow import Follower
 from activator.routing.table import Router, build
 from activator.settings import Settings
 from activator.throttle.report import RevisionKey
-from activator.throttle.throttler import Hooks
+from activator.throttle.throttler import Budget, Hooks
 from activator.throttle.throttlers import Throttlers
 from activator.throttle.wakes import Wakes
 from activator.tls import Certificate
+from activator.waiting.chain import woken_with
+from activator.waiting.shelf import Shelf
+from activator.waiting.watching import Watching
 from torpor.aio.clock import SystemClock
 from torpor.aio.ready import notify
 from torpor.kube import Cluster, Informer, Recorder
@@ -58,15 +61,26 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         # Where requests wait.
         def wake(revision: RevisionKey) -> None:
             autoscaler.poke(revision)  # made further down, for it looks at the queues that call this
+            for other in woken_with(revision, throttlers.wakes, router.leads_to):
+                autoscaler.poke(other)
 
         pool = Pool(settings.pods, settings.client.buffered_bytes, clock)
         wakes = Wakes(pods, clock)
         hooks = Hooks(on_demand=wake, on_wake=wakes.woke, on_gone=pool.gone)
         waiting = settings.waiting
-        throttlers = Throttlers(waiting.queue_limit, waiting.activation_timeout_s, hooks, clock)
+        throttlers = Throttlers(
+            waiting.queue_limit,
+            waiting.activation_timeout_s,
+            hooks,
+            clock,
+            queue_bytes=waiting.queue_bytes,
+            budget=Budget(waiting.waiting_bytes),
+        )
+        watching = Watching(clock)
         revisions.subscribe(throttlers.revision_changed)
         slices.subscribe(throttlers.slice_changed)
-        pods.subscribe(throttlers.pod_changed)
+        for subscriber in (throttlers, wakes, watching):
+            pods.subscribe(subscriber.pod_changed)
 
         # Where they go.
         router = Router(build((), settings.domain))
@@ -77,7 +91,10 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         autoscaler = Autoscaler(cluster, deployments, revisions, routes, throttlers, recorder, clock, Defaults())
 
         # Where they come in.
-        door = Door(router, throttlers, pool, settings.client, clock)
+        shelf = Shelf(settings.deferring)
+        door = Door(
+            router, throttlers, pool, settings.client, clock, waiting=waiting, shelf=shelf, stage_of=watching.look
+        )
         server = Server(door)
         told = Recorder(cluster, "torpor-activator")
         certificate = None if settings.tls_secret is None else Certificate(settings.tls_secret, told)
@@ -99,10 +116,10 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
                     left = await server.drain(settings.leaving.grace_s)
                     log.info("drained; connections that were cut: %d", left)
         finally:
-            follower.close()
-            throttlers.close()
-            await wakes.close()
-            await pool.close()
+            for each in (follower, shelf, throttlers):
+                each.close()
+            for other in (wakes, watching, pool):
+                await other.close()
 
 
 async def _listen(server: Server, door: Door, settings: Settings, certificate: Certificate | None) -> None:

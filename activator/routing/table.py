@@ -116,6 +116,11 @@ class Router:
         self._table = table
         self._known = {}
 
+    def leads_to(self, namespace: str, name: str) -> tuple[Key, ...]:
+        """Return the revisions that requests to a service go to."""
+        entry = self._table.by_path.get((namespace, name))
+        return () if entry is None else entry.traffic.revisions
+
     def find(self, host: bytes, target: bytes) -> tuple[Entry, bytes]:
         """Return the entry and the target its pod shall see; raises NotFoundError or InvalidInputError."""
         entry = self._known.get(host)

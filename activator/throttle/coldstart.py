@@ -40,6 +40,12 @@ def from_progress(document: Mapping[str, Any]) -> Stages | None:
     return Stages(max(0.0, listening - started), None if ready is None else max(0.0, ready - listening))
 
 
+def runs(pod: Object) -> bool:
+    """Tell whether a container of a pod runs."""
+    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
+    return any((each.get("state") or {}).get("running") for each in statuses)
+
+
 def from_status(pod: Object, now_s: float) -> Stages | None:
     """Return what Kubernetes knows, to the second: from the start of the containers until the pod was ready, or now."""
     status = pod.get("status") or {}

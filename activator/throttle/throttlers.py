@@ -189,6 +189,11 @@ class Throttlers:
     def _default_terms(self) -> Terms:
         return Terms(RevisionLimits(0, TIMEOUT_S, TIMEOUT_S, None), self._activation_timeout_s)
 
+    def wakes(self, key: RevisionKey) -> tuple[str, ...]:
+        """Return the services that are woken with a revision."""
+        throttler = self._of.get(key)
+        return () if throttler is None else throttler.terms.wakes
+
     # --- what the autoscaler asks ------------------------------------------------------------------------------
 
     def report(self, now_s: float) -> list[LoadReport]:

@@ -14,7 +14,8 @@ from activator.throttle import coldstart
 from activator.throttle.pod import Pod, Stages
 from activator.throttle.report import RevisionKey
 from torpor.aio.clock import Clock
-from torpor.kube import Informer
+from torpor.kube import Change, Informer
+from torpor.kube.informer import Key
 from torpor.spec import names
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,24 @@ class Wakes:
         self._pods = pods
         self._clock = clock
         self._asking: set[asyncio.Task[None]] = set()
+        self._began_s: dict[Key, float | None] = {}
+        """Since when a container of each pod runs; None while none does. Pods that ran when first seen are not here."""
+
+    def pod_changed(self, change: Change) -> None:
+        """A Pod came, changed, or went: what Kubernetes says of its times is to the second, so look when it happens."""
+        if change.new is None:
+            self._began_s.pop(change.key, None)
+            return
+        runs = coldstart.runs(change.new)
+        replaced = change.old is not None and change.old["metadata"].get("uid") != change.new["metadata"].get("uid")
+        if change.old is None or replaced:
+            self._began_s.pop(change.key, None)
+            if not runs:
+                self._began_s[change.key] = None
+        elif change.key in self._began_s and not runs:
+            self._began_s[change.key] = None  # it ended, and will be tried again
+        elif runs and self._began_s.get(change.key, 0.0) is None:
+            self._began_s[change.key] = self._clock.monotonic()
 
     def woke(self, revision: RevisionKey, pod: Pod) -> None:
         """A pod turned ready that requests were waiting for."""
@@ -42,7 +61,11 @@ class Wakes:
         if obj is None:
             return
         path = (obj["metadata"].get("annotations") or {}).get(names.PROGRESS_PATH)
-        known = coldstart.from_status(obj, self._clock.wall())
+        began_s = self._began_s.get((revision[0], pod.at.pod))
+        if began_s is not None:
+            known: Stages | None = Stages(max(0.0, self._clock.monotonic() - began_s), None)
+        else:
+            known = coldstart.from_status(obj, self._clock.wall())
         if path is None:
             _learned(pod, known)
             return

@@ -21,6 +21,7 @@ RESPOND_ASYNC = b"respond-async"
 _PRIORITIES = {b"interactive": Priority.INTERACTIVE, b"batch": Priority.BATCH}
 _DEADLINE = re.compile(rb"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s)?\Z")
 # In a head that was written by us: `Name: value` lines after the first.
+_FORWARDED = re.compile(rb"\r\n(?i:x-forwarded-for): ([^\r\n]*)")
 _AUTHORIZATION = re.compile(rb"\r\n(?i:authorization): ([^\r\n]*)")
 
 
@@ -53,9 +54,14 @@ def deadline_line(left_s: float) -> bytes:
 
 
 def client_of(address: bytes, head: bytes) -> Client:
-    """Return whom a request is from, by its address and the credential in its head as the pod shall read it."""
-    found = _AUTHORIZATION.search(head)
-    return Client(address, b"" if found is None else found[1])
+    """Return whom a request is from, by the address it came from and what its head, as the pod shall read it, says.
+
+    That is a credential, and behind a proxy for whom that one asked.
+    """
+    credential, forwarded = _AUTHORIZATION.search(head), _FORWARDED.search(head)
+    # The last one is the address itself; what an unknown peer had sent before that was left out.
+    before = b"" if forwarded is None else forwarded[1].rpartition(b",")[0].rpartition(b",")[2].strip()
+    return Client(address, before + b" " + (b"" if credential is None else credential[1]))
 
 
 def _priority(raw: bytes) -> Priority:
