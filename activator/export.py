@@ -55,6 +55,11 @@ class DoorCollector(Collector):
             yield counter
         for family, buckets_of in _HISTOGRAMS:
             yield _histogram(family, [(each.key, buckets_of(each.counters)) for each in throttlers])
+        family = metrics.ACTIVATOR_MIRRORED
+        mirrored = CounterMetricFamily(family.name, family.help, labels=family.labels)
+        for (key, result), count in self._door.mirroring.counts.items():
+            mirrored.add_metric([*key, result], count)
+        yield mirrored
         family = metrics.ACTIVATOR_CONNECTIONS
         yield GaugeMetricFamily(family.name, family.help, value=len(self._door.connections))
 

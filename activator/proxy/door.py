@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable
 from typing import Protocol
 
+from activator.proxy.mirror import Mirroring
 from activator.proxy.pool import Pool
 from activator.routing.match import Entry
 from activator.routing.table import Router
@@ -44,6 +45,7 @@ class Door:
         "connections",
         "draining",
         "limits",
+        "mirroring",
         "pool",
         "router",
         "shelf",
@@ -73,6 +75,7 @@ class Door:
         self.waiting = waiting or Waiting()
         self.shelf = shelf or Shelf(Deferring())
         self.stage_of = stage_of
+        self.mirroring = Mirroring(self)
         self.connections: set[Connection] = set()
         self.draining = False
         self._seed = secrets.token_hex(8).encode()

@@ -26,8 +26,11 @@ from torpor.web.status import answer
 if TYPE_CHECKING:
     from activator.grpc.bridge import Bridge
     from activator.proxy.door import Door
+    from activator.proxy.mirror import Copy
     from activator.proxy.upstream import Upstream
 
+INCOMPLETE = "incomplete"
+"""How a copy ended whose original was over before all of it had come."""
 SESSION_BYTES = 12
 """Of a session's name that is made here: not to be guessed."""
 
@@ -93,6 +96,7 @@ class Exchange:
         "chunked",
         "client",
         "cold",
+        "copy",
         "done",
         "echo",
         "error",
@@ -144,6 +148,8 @@ class Exchange:
         """Of its body what came before there was a pod to send it to; in one piece: many cost more than they hold."""
         self.last = b""
         """The end of its body, where that has come too and is to be told."""
+        self.copy: Copy | None = None
+        """What another revision gets of it, while it is being read."""
         # The slot.
         self.session: int | None = None
         self.cold = self.done = False
@@ -294,6 +300,8 @@ class Exchange:
     def _end(self, status: int) -> None:
         """Be done; what is held goes back."""
         self.done = True
+        if self.copy is not None:
+            self.copy.drop(INCOMPLETE)
         now_s = self.client.door.clock.monotonic()
         upstream, self.upstream = self.upstream, None
         if upstream is not None:
@@ -333,6 +341,8 @@ class Exchange:
     def send(self, data: bytes) -> None:
         """Pass on some of the body."""
         self.expects = False
+        if self.copy is not None:
+            self.copy.add(data)
         if self.done:
             return
         upstream = self.upstream
@@ -357,6 +367,9 @@ class Exchange:
     def end(self, trailers: list[bytes] | None) -> None:
         """All of the request has come."""
         self.request_done = True
+        if self.copy is not None:
+            copy, self.copy = self.copy, None
+            copy.go(trailers)
         if not self.chunked or self.done:
             return
         last = last_chunk(trailers or [])

@@ -11,7 +11,7 @@ from activator.proxy import forwarding, identity, own
 from activator.proxy.door import Door
 from activator.proxy.exchange import Exchange
 from activator.proxy.headers import COLON, CRLF, NO_TRAILER, REQUEST_SPECIAL, nominated, tokens, without
-from activator.routing.match import TAG, split_target, tagged
+from activator.routing.match import TAG, Entry, split_target, tagged
 from activator.waiting import asked
 from torpor.errors import HeadTooLargeError, InvalidInputError, TooLargeError, TorporError, UnsupportedError
 
@@ -207,16 +207,14 @@ class RequestReader:
         given = self._id
         name = b"%b%x\r\n" % (self._id_line, self.begun) if given is None else b"X-Request-Id: %b\r\n" % given
         exchange.echo = name
-        if self._parent is not None:
-            marks += b"".join(b"%b: %b\r\n" % pair for pair in identity.trace(self._parent, self._state))
         try:
             door = self._door
             entry, target = door.router.find(host, url)
             if target[:9] == own.PATH:
                 self._begin(own.Polled(exchange, method, target, entry.namespace))
                 return
-            if self._rare is not None and (tag := self._rare.get(TAG)) is not None:
-                entry, lines = tagged(entry, tag)
+            if self._rare is not None or self._parent is not None:
+                entry, lines = self._read_context(entry)
                 marks += lines
             exchange.throttler = door.lead(entry)
         except InvalidInputError:
@@ -309,6 +307,13 @@ class RequestReader:
         if dropped:
             self._lines = without(self._lines, dropped)
         return host, target, marks
+
+    def _read_context(self, entry: Entry) -> tuple[Entry, bytes]:
+        """Return the entry that is meant, which may be a tag's, and the lines that tell the pod of tag and trace."""
+        tag = (self._rare or {}).get(TAG)
+        entry, lines = (entry, b"") if tag is None else tagged(entry, tag)
+        trace = identity.trace(self._parent, self._state)
+        return entry, lines + b"".join(b"%b: %b\r\n" % pair for pair in trace)
 
     def _read_coding(self, rare: dict[bytes, bytes], exchange: Exchange) -> bytes:
         """Return the line about the body's framing, where it is chunked."""

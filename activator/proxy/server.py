@@ -73,12 +73,14 @@ class Server:
                     log.exception("looking after a connection failed")
                     connection.abort()
             door.throttlers.expire(now_s)
+            door.mirroring.watch(now_s)
             door.shelf.watch(now_s)
             door.pool.sweep(now_s)
 
     async def drain(self, grace_s: float) -> int:
         """Accept nothing new, let what is in flight finish, for at most so long; returns how many did not."""
         self._door.draining = True
+        self._door.mirroring.close()
         for server in self._servers:
             server.close()
         for connection in list(self._door.connections):

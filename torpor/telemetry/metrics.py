@@ -69,6 +69,11 @@ ACTIVATOR_RETRIES = Family(
 ACTIVATOR_CLIENT_DISCONNECTS = Family(
     "torpor_activator_client_disconnects", "Clients that left before their answer was complete.", _REVISION
 )
+ACTIVATOR_MIRRORED = Family(
+    "torpor_activator_mirrored",
+    "Copies of requests for this revision, by how they ended; what was not sent says why.",
+    (*_REVISION, "result"),
+)
 ACTIVATOR_CONNECTIONS = Family("torpor_activator_connections", "Open client connections.", ())
 ACTIVATOR_COLD_START_SECONDS = Histogram(
     "torpor_activator_cold_start_seconds",

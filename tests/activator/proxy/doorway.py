@@ -95,10 +95,16 @@ class Doorway:
         metadata = {"namespace": NAMESPACE, "name": name, "annotations": annotations or {}}
         self.tell(REVISION, {"metadata": metadata, "spec": {"containerConcurrency": concurrency, **spec}})
 
-    def route(self, name: str, weights: dict[str, int], tags: dict[str, str] | None = None) -> None:
+    def route(
+        self,
+        name: str,
+        weights: dict[str, int],
+        tags: dict[str, str] | None = None,
+        annotations: dict[str, str] | None = None,
+    ) -> None:
         traffic: list[Object] = [{"revisionName": each, "percent": weight} for each, weight in weights.items()]
         traffic += [{"revisionName": each, "tag": tag} for tag, each in (tags or {}).items()]
-        metadata = {"namespace": NAMESPACE, "name": name}
+        metadata = {"namespace": NAMESPACE, "name": name, "annotations": annotations or {}}
         self._routes[name] = {"metadata": metadata, "status": {"traffic": traffic}}
         self.door.router.table = build(self._routes.values(), DOMAIN)
 
@@ -115,10 +121,15 @@ class Doorway:
                 self.tell(ENDPOINT_SLICE, None, key)
         for slice_name, port in wanted.items():
             if (NAMESPACE, slice_name) not in known:
-                self.tell(ENDPOINT_SLICE, endpoint_slice(slice_name, name, port, f"uid-{next(self._serial)}", port_name=self.port_name))
+                self.tell(
+                    ENDPOINT_SLICE,
+                    endpoint_slice(slice_name, name, port, f"uid-{next(self._serial)}", port_name=self.port_name),
+                )
 
 
-def endpoint_slice(slice_name: str, revision: str, port: int, uid: str, *, ready: bool = True, port_name: str = "http") -> Object:
+def endpoint_slice(
+    slice_name: str, revision: str, port: int, uid: str, *, ready: bool = True, port_name: str = "http"
+) -> Object:
     labels = {names.REVISION: revision, names.SERVICE_NAME: f"{revision}-private"}
     endpoint = {
         "addresses": ["127.0.0.1"],
