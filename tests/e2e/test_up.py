@@ -63,6 +63,7 @@ def test_a_running_pod_ends_with_torpor_up(tmp_path: Path) -> None:
         laptop.apply(knative_service("awake"))
         laptop.wait_ready("ksvc", "awake")
         assert len(laptop.processes()) > 4
+        assert (laptop.data_dir / "pods").stat().st_mode & 0o077 == 0, "what pods are told is nobody else's to read"
         assert laptop.stop() == 0
 
 

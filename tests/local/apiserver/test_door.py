@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import httpx
 import pytest
 
 from tests.local.apiserver.objects import box
-from tests.local.apiserver.server import Api
+from tests.local.apiserver.server import Api, serving
+from torpor.local.apiserver.store.journal import Journal
 from torpor.spec.kinds import CONFIG_MAP
 
 
@@ -98,12 +101,29 @@ def test_plain_http_is_not_spoken(api: Api) -> None:
         httpx.get(f"http://127.0.0.1:{api.server.port}/version", timeout=10)
 
 
-def test_secrets_of_the_server_are_its_owners_alone(api: Api) -> None:
-    """Token, kubeconfig and keys: no other user reads them."""
-    folder = api.server.data_dir
-    secret = [folder / "token", folder / "kubeconfig", *(folder / "pki").glob("*.key")]
-    assert len(secret) >= 3
-    assert {oct(path.stat().st_mode & 0o077) for path in secret} == {"0o0"}
+def test_secrets_of_the_server_are_its_owners_alone(tmp_path: Path) -> None:
+    """Every file, Secrets in the database among them: no other user reads them, though the folder was there for all."""
+    (tmp_path / "data").mkdir(mode=0o755)
+    with serving(tmp_path) as (server, api):
+        api.create(CONFIG_MAP, box("a", "default"), "default")
+        files = [path for path in server.data_dir.rglob("*") if path.is_file()]
+        names = {"token", "kubeconfig", "state.db", "state.db-wal", "state.db-shm", "ca.key"}
+        assert names <= {path.name for path in files}
+        assert {path.name: oct(path.stat().st_mode & 0o077) for path in files} == {path.name: "0o0" for path in files}
+
+
+def test_a_database_that_everybody_could_read_is_closed_to_them(tmp_path: Path) -> None:
+    """As earlier versions left it, killed perhaps, so that SQLite's other files are there too."""
+    files = [tmp_path / name for name in ("state.db", "state.db-wal", "state.db-shm")]
+    journal = Journal(files[0])
+    try:
+        for path in files:
+            path.chmod(0o644)
+        again = Journal(files[0])
+        assert [oct(path.stat().st_mode & 0o777) for path in files] == ["0o600"] * 3
+        again.close()
+    finally:
+        journal.close()
 
 
 def test_who_am_i(api: Api) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import uvloop
@@ -14,6 +15,7 @@ from torpor.telemetry.logs import configure
 
 def main(arguments: list[str]) -> int:
     configure()
+    os.umask(0o077)  # Secrets, tokens and keys: what we write is for our owner
     try:
         uvloop.run(serve(parse(arguments)))
     except SettingError as error:

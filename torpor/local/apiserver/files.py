@@ -45,6 +45,12 @@ def locked(data_dir: Path, name: str = LOCK) -> Iterator[None]:
         os.close(descriptor)  # which unlocks; the file stays, or two might lock two different ones
 
 
+def private_folder(path: Path) -> None:
+    """Make a folder that only its owner enters, or make it so where it is there already."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.chmod(0o700)
+
+
 def write_private(path: Path, content: bytes) -> None:
     """Write a file that only its owner reads, in one step: nobody sees half of it."""
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")

@@ -14,7 +14,7 @@ from torpor.aio.beside import beside, done_before
 from torpor.aio.clock import SystemClock
 from torpor.aio.ready import notify
 from torpor.kube import Cluster, Informer, Recorder
-from torpor.local.apiserver.files import locked
+from torpor.local.apiserver.files import locked, private_folder
 from torpor.local.kubelet.files import shorten_all
 from torpor.local.kubelet.leftovers import bury
 from torpor.local.kubelet.limits import enforced
@@ -40,6 +40,7 @@ async def serve(settings: Settings) -> None:
     clock = SystemClock()
     stopping = asyncio.Event()
     with locked(settings.data_dir, LOCK), _signals(stopping), enforced() as limits:
+        private_folder(settings.data_dir / "pods")  # what pods are told, and what they say
         ours = f"{POD_DIR}={settings.data_dir / 'pods'}/"
         killed = await asyncio.to_thread(bury, ours)
         if killed:

@@ -6,6 +6,8 @@ process, kill -9 included, and costs some 30 µs; only a power failure may lose 
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -45,13 +47,14 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
+            _make_private(path)
             self._db = _connect(path)
             self._db.executescript(_TABLES)
             (layout,) = self._db.execute("PRAGMA user_version").fetchone()
             if layout > LAYOUT:
                 raise SettingError("--data-dir", str(path), "it was written by a newer Torpor: use that one")
             self._db.execute(f"PRAGMA user_version = {LAYOUT}")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise SettingError("--data-dir", str(path), f"a database of ours is needed: {error}") from error
 
     def close(self) -> None:
@@ -106,6 +109,14 @@ class Journal:
         except BaseException:
             db.execute("ROLLBACK")
             raise
+
+
+def _make_private(path: Path) -> None:
+    """Let nobody else read the file, for Secrets are in it; SQLite gives the files beside it the same mode."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    for each in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+        with contextlib.suppress(FileNotFoundError):
+            each.chmod(0o600)
 
 
 def _connect(path: Path) -> sqlite3.Connection:
