@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from controller.app import chosen
@@ -167,6 +169,21 @@ async def test_events_are_told_once() -> None:
             ("Service", "Created"),
             ("Service", "Created"),
         ]
+
+
+async def test_all_kinds_stop_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is slow has all the time that there is, and takes nobody else's."""
+    together = asyncio.Barrier(len(RECONCILERS))
+    stop = Engine.stop
+
+    async def meet(engine: Engine[object], grace_s: float) -> None:
+        await together.wait()
+        await stop(engine, grace_s)
+
+    monkeypatch.setattr(Engine, "stop", meet)
+    async with asyncio.timeout(10):
+        async with world() as it:
+            await it.settle()
 
 
 # --- the engine alone -----------------------------------------------------------------------------------------------

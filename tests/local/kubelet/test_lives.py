@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -236,6 +237,23 @@ async def test_a_wrong_setting_is_one_line(tmp_path: Path, arguments: tuple[str,
     assert line.startswith("torpor kubelet: ")
     assert text in line
     assert len(line.splitlines()) == 1
+
+
+async def test_sigterm_is_heard_while_the_api_is_silent(tmp_path: Path) -> None:
+    """An API that takes connections and says nothing must not keep the kubelet from ending."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.setblocking(False)
+        url, kubeconfig = f"http://127.0.0.1:{silent.getsockname()[1]}", tmp_path / "kubeconfig"
+        kubeconfig.write_text(
+            f"clusters: [{{name: c, cluster: {{server: '{url}'}}}}]\nusers: [{{name: u, user: {{}}}}]\n"
+            "contexts: [{name: x, context: {cluster: c, user: u}}]\ncurrent-context: x\n"
+        )
+        command = [sys.executable, "-m", "torpor.local.kubelet", "--data-dir", str(tmp_path)]
+        started = await asyncio.create_subprocess_exec(*command, "--kubeconfig", str(kubeconfig))
+        connection, _ = await asyncio.wait_for(asyncio.get_running_loop().sock_accept(silent), 20)
+        with connection:
+            started.terminate()
+            assert await asyncio.wait_for(started.wait(), 5) == 0
 
 
 async def test_a_second_kubelet_on_the_same_directory_is_refused(kubelet: Machine) -> None:

@@ -39,6 +39,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 SLEEPER = "import time\nwhile True: time.sleep(60)"
 PORT = [{"containerPort": 8080}]
 TCP = {"tcpSocket": {"port": 8080}}
+BURST = 50
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -184,6 +185,49 @@ async def test_what_cannot_run_says_why(kubelet: Machine) -> None:
             status = container_status(found)
             told = status["lastState"]["terminated"] if where == "lastState" else status["state"][where]
             assert text in told["message"]
+
+
+async def test_what_cannot_be_started_is_tried_again_and_counted(kubelet: Machine) -> None:
+    """As every other end: at once, then with back-off; between two tries it waits with Kubernetes' word for that."""
+    words: set[str] = set()
+
+    def note(change: Change) -> None:
+        if change.new is not None and change.key[1].startswith("untried-"):
+            words.add((state(change.new, "waiting") or {}).get("reason", ""))
+
+    informer = Informer(kubelet.cluster, POD, note)
+    watching = asyncio.ensure_future(informer.run())
+    try:
+        async with created(kubelet, deployment("untried", "", command=["no-such-program"])):
+
+            def waits(pod: Object) -> bool:
+                return (state(pod, "waiting") or {}).get("reason") == "CrashLoopBackOff"
+
+            found = await kubelet.one_pod("untried", waits, "it was tried twice")
+            status = container_status(found)
+            assert status["restartCount"] == 1
+            assert status["lastState"]["terminated"]["exitCode"] == 128
+            assert found["status"]["phase"] == "Running"
+            assert words <= {"", "ContainerCreating", "RunContainerError", "CrashLoopBackOff"}
+        never = {"restartPolicy": "Never", "containers": [{"name": "main", "image": "none", "command": ["no-such"]}]}
+        async with created(kubelet, pod("once", never)):
+            found = await kubelet.one_pod("once", lambda pod: state(pod, "terminated"), "it was tried once")
+            assert found["status"]["phase"] == "Failed"
+            assert container_status(found)["state"]["terminated"]["reason"] == "StartError"
+            assert container_status(found)["restartCount"] == 0
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+
+
+async def test_a_folder_in_the_place_of_last_words_is_an_end_like_any_other(kubelet: Machine) -> None:
+    """The container has ended, is told so with what its log says, and runs again."""
+    code = "import os, sys\nos.mkdir(os.environ['TORPOR_TERMINATION_LOG'])\nprint('log', flush=True)\nsys.exit(4)"
+    made = deployment("odd", code, terminationMessagePolicy="FallbackToLogsOnError")
+    async with created(kubelet, made):
+        found = await kubelet.one_pod("odd", lambda pod: container_status(pod).get("restartCount"), "it runs again")
+        ended = container_status(found)["lastState"]["terminated"]
+        assert (ended["exitCode"], ended["message"]) == (4, "log\n")
 
 
 async def test_a_secret_that_comes_late_starts_the_container(kubelet: Machine) -> None:
@@ -452,21 +496,31 @@ async def test_too_much_memory_is_oom_killed_or_the_limit_is_said_not_to_hold(ku
 
 
 async def test_a_burst_of_pods_is_served_in_order_and_leaves_nothing(kubelet: Machine) -> None:
-    """Forty at once: each gets a port of its own, all become ready, all go."""
+    """Fifty at once: each gets a port of its own and one slice, all become ready and are counted, all go."""
     code = "import os, socket\nserver = socket.create_server(('127.0.0.1', int(os.environ['PORT'])))\n"
     code += "while True: server.accept()[0].close()"
     made = deployment("burst", code, 0, ports=PORT, readinessProbe=TCP)
     made["spec"]["template"]["spec"]["containers"][0]["command"][1:1] = ["-I", "-S"]
     async with created(kubelet, service("burst"), made):
-        await kubelet.scale("burst", 40)
+        await kubelet.scale("burst", BURST)
 
         async def all_ready() -> list[Object]:
             pods = await kubelet.pods("app=burst")
-            return pods if sum(is_ready(each) for each in pods) == 40 else []
+            return pods if sum(is_ready(each) for each in pods) == BURST else []
 
         pods = await kubelet.wait(all_ready, "all are ready", 60)
-        assert len({each["metadata"]["annotations"][names.POD_PORT] for each in pods}) == 40
+        assert len({each["metadata"]["annotations"][names.POD_PORT] for each in pods}) == BURST
         assert {container_status(each)["restartCount"] for each in pods} == {0}
+
+        async def settled() -> bool:
+            found = await kubelet.slices("burst")
+            uids = {endpoint["targetRef"]["uid"] for each in found for endpoint in each["endpoints"]}
+            status = (await kubelet.get(DEPLOYMENT, "burst") or {})["status"]
+            told = [status.get(name) for name in ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")]
+            return told == [BURST] * 4 and len(found) == BURST and uids == {each["metadata"]["uid"] for each in pods}
+
+        await kubelet.wait(settled, "all are counted, each in one slice")
+        assert len(await kubelet.pods("app=burst")) == BURST
         await kubelet.scale("burst", 0)
         await kubelet.no_pods("burst", 60)
         assert not any(alive(pid_of(each)) for each in pods)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.until import until
 from torpor.local.up.output import LINE_BYTES, Line, Lines, LogFile, read_line, read_lines
 
 
@@ -77,6 +79,44 @@ def test_a_log_that_has_grown_is_put_aside(tmp_path: Path) -> None:
         log.close()
     assert path.read_bytes() == b"six\n"
     assert path.with_name("api.log.1").read_bytes() == b"one\ntwo\n"
+
+
+async def test_a_log_whose_folder_has_gone_goes_on_in_a_new_one(tmp_path: Path) -> None:
+    """Putting it aside fails then; what the service writes is read on in any case."""
+    log = LogFile(tmp_path / "logs/api.log", limit=8)
+    heard: list[bytes] = []
+
+    def hear(raw: bytes) -> None:
+        log.write(raw)
+        heard.append(raw)
+
+    reader, writer = os.pipe()
+    lines = await read_lines(reader, hear)
+    os.write(writer, b"one\n")
+    await until(lambda: len(heard) == 1)
+    shutil.rmtree(log.path.parent)
+    os.write(writer, b"two\nsix\n")
+    await until(lambda: len(heard) == 3)
+    assert log.path.read_bytes() == b"six\n"
+    os.close(writer)
+    await lines.ended.wait()
+    log.close()
+
+
+def test_a_log_that_cannot_be_put_aside_loses_lines_until_it_can(tmp_path: Path) -> None:
+    """Nothing is raised, and the file does not grow."""
+    path = tmp_path / "api.log"
+    log = LogFile(path, limit=8)
+    log.write(b"one\n")
+    log.write(b"two\n")
+    aside = path.with_name("api.log.1")
+    aside.mkdir()
+    log.write(b"lost\n")
+    assert path.read_bytes() == b"one\ntwo\n"
+    aside.rmdir()
+    log.write(b"six\n")
+    log.close()
+    assert (aside.read_bytes(), path.read_bytes()) == (b"one\ntwo\n", b"six\n")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.app import DRAIN_S
 from torpor.errors import SettingError
 from torpor.local.up.plan import Patience, announcement, ending, next_start, stages
 from torpor.local.up.settings import Settings, domain, parse
@@ -64,6 +65,12 @@ def test_the_activator_outwaits_its_requests() -> None:
     """It is given more time than it gives them (30 s), or it would be killed while it drains."""
     patience = {service.name: service.patience_s for stage in stages(SETTINGS) for service in stage}
     assert patience["activator"] > 30
+
+
+def test_the_controller_may_finish_what_it_writes() -> None:
+    """It is given more time than it gives itself, or it would be killed in the middle of it."""
+    patience = {service.name: service.patience_s for stage in stages(SETTINGS) for service in stage}
+    assert patience["controller"] > DRAIN_S
 
 
 @pytest.mark.parametrize(

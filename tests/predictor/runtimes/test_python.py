@@ -160,6 +160,15 @@ def test_any_other_error_is_the_models_own_failure(tmp_path: Path) -> None:
     assert isinstance(caught.value.__cause__, KeyError)
 
 
+@pytest.mark.parametrize("raised", ["SystemExit(3)", "KeyboardInterrupt"])
+def test_one_request_does_not_end_the_server(tmp_path: Path, raised: str) -> None:
+    """What would end a script is a failure of this request; the next one is answered."""
+    model = predicting(tmp_path, f"if instances == ['end']: raise {raised}\n        return instances")
+    with pytest.raises(ModelError, match=f"raised {raised.partition('(')[0]}"):
+        model.predict(["end"])
+    assert model.predict(["next"]) == ["next"]
+
+
 @pytest.mark.parametrize(
     ("body", "datatype", "data"),
     [

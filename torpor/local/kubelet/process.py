@@ -151,7 +151,11 @@ class Launcher:
             ours, theirs = socket.socketpair()
             command = [sys.executable, "-I", "-S", str(Path(shim.__file__))]
             with theirs:
-                process = subprocess.Popen(command, stdin=theirs.fileno(), start_new_session=True)  # noqa: ASYNC220
+                try:
+                    process = subprocess.Popen(command, stdin=theirs.fileno(), start_new_session=True)  # noqa: ASYNC220
+                except OSError:
+                    ours.close()
+                    raise
             try:
                 await self._listen(ours)
             finally:
