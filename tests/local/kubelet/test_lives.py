@@ -242,7 +242,7 @@ async def test_a_wrong_setting_is_one_line(tmp_path: Path, arguments: tuple[str,
 async def test_sigterm_is_heard_while_the_api_is_silent(tmp_path: Path) -> None:
     """An API that takes connections and says nothing must not keep the kubelet from ending."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        silent.setblocking(False)
+        silent.settimeout(0)
         url, kubeconfig = f"http://127.0.0.1:{silent.getsockname()[1]}", tmp_path / "kubeconfig"
         kubeconfig.write_text(
             f"clusters: [{{name: c, cluster: {{server: '{url}'}}}}]\nusers: [{{name: u, user: {{}}}}]\n"
