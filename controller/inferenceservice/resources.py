@@ -18,6 +18,7 @@ VOLUME = "torpor-model"
 
 # What an InferenceService's annotations mean to somebody else than its revisions.
 _NOT_FOR_REVISIONS = ("serving.kserve.io/", "serving.knative.dev/", "kubectl.kubernetes.io/")
+_OURS = (names.ALLOW_PICKLE, names.MIRROR)
 _SCALE_FIELDS = (names.AUTOSCALING + "min-scale", names.AUTOSCALING + "max-scale")
 
 
@@ -55,6 +56,7 @@ def route(owner: Object, traffic: list[Object]) -> Object:
     """Return the Route by which the InferenceService's own name leads to its predictor."""
     metadata = owner["metadata"]
     configuration = predictor_name(metadata["name"])
+    mirror = (metadata.get("annotations") or {}).get(names.MIRROR)
     targets = [each if "revisionName" in each else {"configurationName": configuration, **each} for each in traffic]
     return {
         "apiVersion": kinds.ROUTE.api_version,
@@ -63,6 +65,7 @@ def route(owner: Object, traffic: list[Object]) -> Object:
             "name": metadata["name"],
             "namespace": metadata["namespace"],
             "labels": {names.INFERENCE_SERVICE: metadata["name"]},
+            "annotations": {} if mirror is None else {names.MIRROR: mirror},
             "ownerReferences": [controller_reference(kinds.INFERENCE_SERVICE, owner)],
         },
         "spec": {"traffic": targets},
@@ -80,7 +83,7 @@ def _annotations(metadata: Object, predictor: Predictor) -> dict[str, str]:
     kept = {
         key: value
         for key, value in given.items()
-        if not key.startswith(_NOT_FOR_REVISIONS) and key not in _SCALE_FIELDS and key != names.ALLOW_PICKLE
+        if not key.startswith(_NOT_FOR_REVISIONS) and key not in _SCALE_FIELDS and key not in _OURS
     }
     scaling = {"min-scale": str(predictor.min_replicas)}
     if predictor.max_replicas:
@@ -204,14 +207,17 @@ def service_differs(there: Object, wanted: Object) -> bool:
 
 def route_differs(there: Object, wanted: Object) -> bool:
     """Tell whether the Route is to be written."""
-    return not covers((there.get("spec") or {}).get("traffic"), wanted["spec"]["traffic"]) or not covers(
-        there["metadata"].get("labels"), wanted["metadata"]["labels"]
+    mirrors = [(each["metadata"].get("annotations") or {}).get(names.MIRROR) for each in (there, wanted)]
+    return (
+        not covers((there.get("spec") or {}).get("traffic"), wanted["spec"]["traffic"])
+        or not covers(there["metadata"].get("labels"), wanted["metadata"]["labels"])
+        or mirrors[0] != mirrors[1]
     )
 
 
 def replacement(there: Object, wanted: Object) -> Object:
     """Return `there` changed to what is wanted; the annotations that others put on it stay."""
-    ours = {names.MADE_FROM, names.ROLLOUT_DURATION}
+    ours = {names.MADE_FROM, names.ROLLOUT_DURATION, names.MIRROR}
     annotations = {key: value for key, value in (there["metadata"].get("annotations") or {}).items() if key not in ours}
     metadata = {
         **there["metadata"],

@@ -102,6 +102,7 @@ def test_annotations_for_others_make_no_revision() -> None:
                 "kubectl.kubernetes.io/last-applied-configuration": "{}",
                 "serving.kserve.io/stop": "false",
                 "serving.knative.dev/rollout-duration": "60s",
+                "torpor.dev/mirror": "app-predictor-00001=10",
             },
         )
     )
@@ -185,6 +186,32 @@ def test_the_route_leads_to_the_predictors_configuration() -> None:
     assert route["metadata"]["name"] == NAME
     latest = {"configurationName": SERVICE, "latestRevision": True, "percent": 10}
     assert route["spec"]["traffic"] == [latest, previous]
+
+
+def test_a_mirror_is_the_routes() -> None:
+    """It comes, changes and goes with the owner's, and never makes a revision; what others put there stays."""
+    none, some, more = (
+        resources.route(isvc(annotations={"torpor.dev/mirror": each} if each else {}), [])
+        for each in ("", "r1=10", "r1=20")
+    )
+    assert some["metadata"]["annotations"] == {"torpor.dev/mirror": "r1=10"}
+    for there, wanted in ((none, some), (some, more), (some, none)):
+        assert resources.route_differs(there, wanted)
+        noted = {
+            **there,
+            "metadata": {**there["metadata"], "annotations": {**there["metadata"]["annotations"], "a": "b"}},
+        }
+        replaced = resources.replacement(noted, wanted)
+        assert replaced["metadata"]["annotations"] == {**wanted["metadata"]["annotations"], "a": "b"}
+        assert not resources.route_differs(replaced, wanted)
+
+
+def test_a_session_is_recognised_by_the_revision() -> None:
+    """As on a Knative Service's template."""
+    annotations = made(annotations={"torpor.dev/session-affinity": "header=X"})["spec"]["template"]["metadata"][
+        "annotations"
+    ]
+    assert annotations["torpor.dev/session-affinity"] == "header=X"
 
 
 def test_the_longest_name_leaves_room_for_the_services() -> None:

@@ -245,6 +245,24 @@ def test_what_makes_no_sense(api: Api, namespace: str, kind: Kind, change: Objec
         ),
         pytest.param(
             KSERVICE,
+            {"spec": {"template": {"metadata": {"annotations": {"torpor.dev/session-affinity": "X-Mine"}}}}},
+            "spec.template.metadata.annotations[torpor.dev/session-affinity]: 'X-Mine' is not allowed; use header=NAME",
+            id="sessions recognised by nothing",
+        ),
+        pytest.param(
+            KSERVICE,
+            {"metadata": {"annotations": {"torpor.dev/mirror": "a-00001"}}},
+            "metadata.annotations[torpor.dev/mirror]: 'a-00001' is not allowed; use REVISION=PERCENT",
+            id="a mirror without a share",
+        ),
+        pytest.param(
+            INFERENCE_SERVICE,
+            {"metadata": {"annotations": {"torpor.dev/answer-while-asleep": "everything"}}},
+            "metadata.annotations[torpor.dev/answer-while-asleep]: 'everything' is not allowed",
+            id="an answer that is not given",
+        ),
+        pytest.param(
+            KSERVICE,
             {"spec": {"traffic": [{"percent": 50, "latestRevision": True}]}},
             "the percents must sum to 100",
             id="half of the traffic",

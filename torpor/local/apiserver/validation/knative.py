@@ -7,6 +7,7 @@ from typing import Any
 from torpor.errors import InvalidInputError
 from torpor.local.apiserver.status import ApiError, denied
 from torpor.spec import names
+from torpor.spec.annotations import check_revision, check_route
 from torpor.spec.fields import Fields
 from torpor.spec.kinds import CONFIGURATION, REVISION, Object
 from torpor.spec.knative import parse_traffic
@@ -51,18 +52,29 @@ _CONTAINER_FIELDS = (
 
 
 def admit_service(new: Object, old: Object | None) -> None:
-    _check(new, old, lambda: parse_service(new), _pods(new, "spec.template.spec"))
+    def parse() -> None:
+        parse_service(new)
+        check_route(Fields(new).object("metadata"))
+        check_revision(Fields(new).object("spec").object("template").object("metadata"))
+
+    _check(new, old, parse, _pods(new, "spec.template.spec"))
 
 
 def admit_configuration(new: Object, old: Object | None) -> None:
     def parse() -> None:
-        parse_template(Fields(new).object("spec"), owner=new["metadata"]["name"])
+        spec = Fields(new).object("spec")
+        parse_template(spec, owner=new["metadata"]["name"])
+        check_revision(spec.object("template").object("metadata"))
 
     _check(new, old, parse, _pods(new, "spec.template.spec"))
 
 
 def admit_route(new: Object, old: Object | None) -> None:
-    _check(new, old, lambda: parse_traffic(Fields(new).object("spec")), [])
+    def parse() -> None:
+        parse_traffic(Fields(new).object("spec"))
+        check_route(Fields(new).object("metadata"))
+
+    _check(new, old, parse, [])
 
 
 def admit_revision(new: Object, old: Object | None) -> None:
@@ -71,6 +83,7 @@ def admit_revision(new: Object, old: Object | None) -> None:
     def parse() -> None:
         fields = Fields(new)
         scaling_of(fields.object("metadata"), parse_revision(fields.object("spec")))
+        check_revision(fields.object("metadata"))
 
     if old is None and not _has_configuration(new):
         text = "a Revision is made by its Configuration, which must be in metadata.ownerReferences as its controller"

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torpor.errors import InvalidInputError
 from torpor.local.apiserver.status import denied
+from torpor.spec.annotations import check_revision, check_route
+from torpor.spec.fields import Fields
 from torpor.spec.inferenceservice import parse_inference_service
 from torpor.spec.kinds import Object
 from torpor.spec.runtimes import NoSupportingRuntimeError, UnknownRuntimeError
@@ -16,11 +20,18 @@ _ACCEPTED = (NoSupportingRuntimeError, UnknownRuntimeError, NotOfferedError)
 
 def admit_inference_service(new: Object, old: Object | None) -> None:
     """Refuse what no cluster could serve."""
-    if new["metadata"].get("deletionTimestamp") or (old is not None and new.get("spec") == old.get("spec")):
+    if new["metadata"].get("deletionTimestamp") or (old is not None and _wish(new) == _wish(old)):
         return  # what was accepted once stays, and can always be deleted
     try:
         parse_inference_service(new)
+        for metadata in (Fields(new).object("metadata"), Fields(new).object("spec").object("predictor")):
+            check_route(metadata)
+            check_revision(metadata)
     except _ACCEPTED:
         return
     except InvalidInputError as error:
         raise denied(WEBHOOK, str(error)) from error
+
+
+def _wish(obj: Object) -> tuple[Any, Any]:
+    return obj.get("spec"), obj["metadata"].get("annotations")
