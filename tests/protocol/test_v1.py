@@ -39,6 +39,11 @@ def test_any_json_may_be_a_prediction(predictions: list[Any]) -> None:
     assert orjson.loads(v1.encode(predictions)) == {"predictions": predictions}
 
 
+def test_inputs_is_another_name_for_instances() -> None:
+    """KServe takes both."""
+    assert v1.decode(b'{"inputs": [1, 2]}') == v1.PredictRequest([1, 2])
+
+
 def test_parameters_come_with_the_request() -> None:
     """A model that knows some may read them."""
     assert v1.decode(b'{"instances": [1], "parameters": {"top": 3}}').parameters == {"top": 3}
@@ -51,7 +56,10 @@ def test_parameters_come_with_the_request() -> None:
         pytest.param({"instances": "x"}, "instances: 'x' is not allowed; use a list", id="a text"),
         pytest.param({"instances": {"a": 1}}, "instances: {'a': 1} is not allowed", id="an object"),
         pytest.param({"instances": []}, r"instances: \[\] is not allowed.*at least one", id="none at all"),
-        pytest.param({"inputs": [1]}, "instances: None", id="TensorFlow's other form"),
+        pytest.param({"inputs": []}, r"inputs: \[\] is not allowed.*at least one", id="none at all by the other name"),
+        pytest.param({"inputs": {"x": [1]}}, "inputs: {'x'.* use a list", id="TensorFlow's columns"),
+        pytest.param({"inputs": [1], "instances": [1]}, "inputs: .* instances or inputs, not both", id="both names"),
+        pytest.param({"inputs": None, "instances": [1]}, "not both", id="both names, one of them for nothing"),
         pytest.param({"instances": [1], "parameters": 7}, "parameters: 7 is not allowed", id="parameters of no names"),
     ],
 )

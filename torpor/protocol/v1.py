@@ -1,5 +1,6 @@
 """KServe's V1 protocol: `{"instances": […]}` in, `{"predictions": […]}` out, as TensorFlow Serving began it.
 
+KServe takes `inputs` for `instances` too; so do we.
 NaN and the infinities are no JSON; in predictions, whose form is the model's own, they become null.
 """
 
@@ -31,9 +32,12 @@ class PredictRequest:
 def decode(body: bytes | bytearray) -> PredictRequest:
     """Read a request; raises InvalidInputError."""
     document = read_object(body)
-    instances = document.get("instances")
+    if "inputs" in document and "instances" in document:
+        raise InvalidInputError("inputs", brief(document["inputs"]), "use instances or inputs, not both")
+    field_name = "inputs" if "inputs" in document else "instances"
+    instances = document.get(field_name)
     if not isinstance(instances, list) or not instances:
-        raise InvalidInputError("instances", brief(instances), "use a list of at least one instance")
+        raise InvalidInputError(field_name, brief(instances), "use a list of at least one instance")
     return PredictRequest(instances, parameters("", document))
 
 
