@@ -64,6 +64,14 @@ class SlowClientError(TorporError):
     """The client did not send the rest of its request in time."""
 
 
+class MethodError(TorporError):
+    """The path is served, but not by this method."""
+
+
+class MediaTypeError(TorporError):
+    """The body comes in a form that is not taken: compressed, perhaps."""
+
+
 class UnsupportedError(TorporError):
     """Understood, and not offered here."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -12,42 +13,37 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from torpor.errors import TooLargeError
-from torpor.web.status import Answer, answer
+from torpor.errors import MediaTypeError, MethodError, NotFoundError, TooLargeError
+from torpor.web.status import answer
 
 JSON = "application/json"
 LINGER_S = 2.0
 LINGER_BYTES = 4 * 1024 * 1024
 """As in the activator's own answers."""
 
-_REASONS = {404: "NotFound", 405: "MethodNotAllowed", 415: "UnsupportedMediaType"}
-
 
 def json(document: Any, status: int = 200) -> Response:
     return Response(orjson.dumps(document), status, media_type=JSON)
 
 
-def refusal(error: Exception) -> Response:
-    """Return what a client is told of an error."""
+def refusal(error: Exception, headers: Mapping[str, str] | None = None) -> Response:
+    """Return what a client is told of an error; `headers` say what it may do instead."""
     kind = Refusal if isinstance(error, TooLargeError) else Response
     told = answer(error)
-    return kind(told.body, told.status, _headers(told), JSON)
+    again = {} if told.retry_after_s is None else {"Retry-After": str(told.retry_after_s)}
+    instead = {"Accept-Encoding": "identity"} if isinstance(error, MediaTypeError) else {}
+    return kind(told.body, told.status, {**(headers or {}), **again, **instead}, JSON)
 
 
 def http_refusal(request: Request, error: HTTPException) -> Response:
     """Return what a client is told of a path or method that is none; the router raises HTTPException for these."""
-    detail = error.detail
     if error.status_code == 404:
-        detail = f"nothing is served at {request.url.path}"
-    elif error.status_code == 405:
+        return refusal(NotFoundError(f"nothing is served at {request.url.path}"))
+    if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "")
-        detail = f"{request.method} is not allowed at {request.url.path}; use {allowed}"
-    told = Answer(error.status_code, _REASONS.get(error.status_code, "Refused"), detail, None)
-    return Response(told.body, told.status, dict(error.headers or {}), JSON)
-
-
-def _headers(told: Answer) -> dict[str, str]:
-    return {} if told.retry_after_s is None else {"Retry-After": str(told.retry_after_s)}
+        text = f"{request.method} is not allowed at {request.url.path}; use {allowed}"
+        return refusal(MethodError(text), {"Allow": allowed})
+    return refusal(error)
 
 
 class Refusal(Response):

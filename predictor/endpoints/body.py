@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from predictor.settings import MAX_BODY_BYTES
-from torpor.errors import TooLargeError
+from torpor.errors import MediaTypeError, TooLargeError
 
 
 async def read(request: Request, limit: int) -> bytearray:
@@ -17,7 +16,7 @@ async def read(request: Request, limit: int) -> bytearray:
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding != "identity":
         text = f"Content-Encoding: {encoding} is not accepted; send the body as it is"
-        raise HTTPException(415, text, {"Accept-Encoding": "identity"})
+        raise MediaTypeError(text)
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > limit:
         raise _too_large(f"{int(announced)} bytes are", limit)

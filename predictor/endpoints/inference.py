@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from predictor.counters import Counters
 from predictor.endpoints import body
-from predictor.endpoints.answers import JSON, http_refusal, refusal
+from predictor.endpoints.answers import JSON, refusal
 from predictor.endpoints.workers import Workers
 from predictor.model import Model
 from predictor.served import Served
@@ -56,8 +55,6 @@ class Inference:
             model = self._served.require(request.path_params["model"], request.path_params.get("version"))
             raw = await body.read(request, self._max_body_bytes)
             return Response(await self._workers.run(lambda: compute(model, raw), request.receive), media_type=JSON)
-        except HTTPException as error:
-            return http_refusal(request, error)
         except ClientDisconnect:
             return Response(status_code=GONE)
         except Exception as error:

@@ -10,6 +10,7 @@ from predictor.endpoints.answers import json
 from predictor.endpoints.inference import Inference
 from predictor.model import Model
 from predictor.served import Served
+from torpor.errors import UnsupportedError
 from torpor.protocol import v1
 
 
@@ -25,6 +26,7 @@ class V1:
             Route("/v1/models", self._list),
             Route("/v1/models/{model:model}", self._ready),
             Route("/v1/models/{model:model}:predict", self._predict, methods=["POST"]),
+            Route("/v1/models/{model:model}:explain", self._explain, methods=["POST"]),
         ]
 
     async def _list(self, request: Request) -> Response:
@@ -37,6 +39,10 @@ class V1:
 
     async def _predict(self, request: Request) -> Response:
         return await self._inference.answer(request, "v1", _predict)
+
+    async def _explain(self, request: Request) -> Response:
+        self._served.check(request.path_params["model"])
+        raise UnsupportedError("explanations are not offered: there are no explainers here; use :predict")
 
 
 def _predict(model: Model, body: bytearray) -> bytes:

@@ -7,7 +7,7 @@ import re
 import sys
 from pathlib import Path
 
-import click
+from click.testing import CliRunner
 
 from torpor import errors
 from torpor.cli.main import COMMANDS, cli
@@ -35,36 +35,35 @@ def command_line() -> str:
         "# The `torpor` command",
         NOTE,
         ABOUT_COMMANDS,
-        _help([], cli),
+        _help(),
     ]
-    root = click.Context(cli, info_name="torpor")
     for name in COMMANDS:
-        command = cli.get_command(root, name)
-        if command is None:
-            raise errors.NotFoundError(f"torpor {name} is listed and cannot be imported")
-        parts += [f"## `torpor {name}`", _help([name], command)]
+        parts += [f"## `torpor {name}`", _help(name)]
     return "\n\n".join(parts) + "\n"
 
 
 def table_of_errors() -> str:
     """Return the page of what the data ports answer when they refuse."""
-    rows = [f"| {status} | `{reason}` | {_meaning(kind)} |" for kind, status, reason in TABLE]
+    lines = [(status, reason, _meaning(kind)) for kind, status, reason in TABLE]
+    lines.append((500, "Internal", "A bug. The log of the service says more."))
+    rows = [
+        f"| {status} | `{reason}` | {meaning} |" for status, reason, meaning in sorted(lines, key=lambda line: line[0])
+    ]
     parts = [
         "# Errors on the data ports",
         NOTE,
         ABOUT_ERRORS,
-        "| status | reason | meaning |\n|---|---|---|\n"
-        + "\n".join([*rows, "| 500 | `Internal` | A bug. The log of the service says more. |"]),
+        "\n".join(["| status | reason | meaning |", "|---|---|---|", *rows]),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _help(path: list[str], command: click.Command) -> str:
-    context: click.Context | None = None
-    for name in ("torpor", *path):
-        context = click.Context(command, parent=context, info_name=name, terminal_width=100)
-    text = command.get_help(context or click.Context(command))
-    return f"```text\n{text.rstrip()}\n```"
+def _help(*command: str) -> str:
+    """Return what `torpor COMMAND --help` prints."""
+    done = CliRunner().invoke(cli, [*command, "--help"], prog_name="torpor", terminal_width=100)
+    if done.exit_code:
+        raise errors.NotFoundError(f"torpor {' '.join(command)} is listed and has no help: {done.output}")
+    return f"```text\n{done.output.rstrip()}\n```"
 
 
 def _meaning(kind: type[errors.TorporError]) -> str:

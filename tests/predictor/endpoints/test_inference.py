@@ -28,6 +28,8 @@ async def test_v1_predicts(pod: Pod) -> None:
     answer = await pod.http.post(V1, json={"instances": [1, 2.5, "a"]})
     assert (answer.status_code, answer.json()) == (200, {"predictions": [2, 5.0, "aa"]})
     assert answer.headers["content-type"] == "application/json"
+    answer = await pod.http.post(V1, json={"inputs": [1]})
+    assert (answer.status_code, answer.json()) == (200, {"predictions": [2]})
 
 
 @pytest.mark.parametrize("path", [V2, "/v2/models/m/versions/1/infer"])
@@ -75,7 +77,9 @@ async def test_v2_infers(pod: Pod, path: str) -> None:
         ),
         pytest.param("GET", "/v2/models/m/versions/2/ready", None, 404, "NotFound", "version '2'", id="its state"),
         pytest.param("GET", "/v3", None, 404, "NotFound", "nothing is served at /v3", id="a path that is none"),
-        pytest.param("POST", "/v1/models/m:explain", b"", 404, "NotFound", "/v1/models/m:explain", id="another verb"),
+        pytest.param("POST", "/v1/models/m:explain", b"{}", 501, "Unsupported", "explanations", id="an explanation"),
+        pytest.param("POST", "/v1/models/n:explain", b"{}", 404, "NotFound", "'n' is not here", id="of another model"),
+        pytest.param("POST", "/v1/models/m:praise", b"", 404, "NotFound", "/v1/models/m:praise", id="another verb"),
         pytest.param("GET", "/healthz/", None, 404, "NotFound", "/healthz/", id="a slash too many"),
     ],
 )
@@ -142,7 +146,7 @@ async def test_a_model_that_fails_is_a_500_and_a_traceback_in_the_log(
         raise RuntimeError("password=hunter2")
 
     pod.model.before = fail
-    answer = await pod.http.post(path, json=tensor() | {"instances": [1]})
+    answer = await pod.http.post(path, json={"instances": [1]} if path == V1 else tensor())
     assert (answer.status_code, answer.json()["reason"]) == (500, "Internal")
     assert "hunter2" not in answer.text
     (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
