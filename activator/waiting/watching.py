@@ -40,11 +40,10 @@ class Watching:
 
     def pod_changed(self, change: Change) -> None:
         """A Pod came, changed, or went."""
-        for obj in (change.old, change.new):
-            key = None if obj is None else revision_of(obj)
-            if key is not None:
-                self._forget(key, change.key)
+        before = None if change.old is None else revision_of(change.old)
         key = None if change.new is None or is_ending(change.new) else revision_of(change.new)
+        if before is not None and before != key:
+            self._forget(before, change.key)
         if key is not None and change.new is not None:
             self._pods.setdefault(key, {})[change.key] = change.new
 
