@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from activator.throttle.pod import Endpoint
 from activator.throttle.throttler import Terms
-from torpor.spec import names
+from torpor.spec import conditions, names
 from torpor.spec.children import private_service_name
 from torpor.spec.fields import Fields
 from torpor.spec.kinds import Object
@@ -21,12 +22,34 @@ T = TypeVar("T")
 GRPC = "grpc"
 """Name of a port that speaks HTTP/2 beside the one that speaks HTTP/1.1."""
 KILLED = 128
-"""Exit codes from here on say which signal ended the process: not the model's own word."""
+"""Exit codes beyond this one say which signal ended the process: not the model's own word."""
 CRASHES = 3
 """Restarts after which a container that keeps being killed counts as one that will not start."""
 
 # Without a change to the object, these do not pass.
 _HOPELESS = frozenset({"ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError"})
+# The container runtime could not even start the program. What it says while a container waits may be its own trouble;
+# the system's words for a program that cannot be run are not.
+_NEVER_RAN = frozenset({"StartError", "ContainerCannotRun"})
+_UNSTARTED = frozenset({"CreateContainerError", "RunContainerError"})
+_NO_PROGRAM = re.compile("executable file not found|no such file or directory|permission denied|exec format error")
+# An image could not be pulled, more than once. It may still come; whether anybody hopes for it, the Revision says.
+_PULLING = "ImagePullBackOff"
+
+# Why nothing is made of a Revision, so that no pod will come as long as it says so.
+_UNMADE = frozenset({"ContainerMissing", "InvalidSpec", "NotOwned"})
+# Why no pod can be made at this moment: no room in a quota, or somebody's rule.
+_UNMAKEABLE = "FailedCreate"
+
+
+class Verdict(NamedTuple):
+    """What a Revision that is not ready says of itself."""
+
+    words: str
+    stands: bool = False
+    """No pod will come before it says something else."""
+    told: bool = False
+    """No pod came for those who wait; for those who come later one may."""
 
 
 def read_terms(revision: Object, activation_timeout_s: float) -> Terms:
@@ -54,6 +77,15 @@ def read_wakes(revision: Object) -> tuple[str, ...]:
 def _annotation(revision: Object, name: str, parse: Callable[[str, str], T]) -> T | None:
     raw = (revision["metadata"].get("annotations") or {}).get(name)
     return None if raw is None else parse(f"metadata.annotations[{name}]", raw)
+
+
+def verdict_of(revision: Object) -> Verdict | None:
+    """Return what a Revision says of itself where it is not ready for a known reason."""
+    mark = conditions.read(revision, conditions.READY)
+    if mark is None or not mark.is_false:
+        return None
+    words = f"revision {revision['metadata']['name']} cannot run ({mark.reason}){_said(mark.message)}"
+    return Verdict(words, mark.reason in _UNMADE, mark.reason == _UNMAKEABLE)
 
 
 def revision_of(obj: Object) -> tuple[str, str] | None:
@@ -106,13 +138,21 @@ def ready_runs(pod: Object) -> frozenset[str]:
     )
 
 
+def waits_for_image(pod: Object) -> bool:
+    """Tell whether an image could not be pulled again and again."""
+    return any(
+        ((status.get("state") or {}).get("waiting") or {}).get("reason") == _PULLING for status in _containers(pod)
+    )
+
+
 def failure_of(pod: Object, served: frozenset[str] = frozenset()) -> str | None:
     """Return why a pod will not become ready, None where that is not known. `served`: runs that were ready once."""
     for status in _containers(pod):
         waiting = (status.get("state") or {}).get("waiting") or {}
         reason = waiting.get("reason", "")
-        if reason in _HOPELESS:
-            return _sentence(pod, status, f"cannot be started ({reason})", waiting.get("message", ""))
+        message = waiting.get("message") or ""
+        if reason in _HOPELESS or (reason in _UNSTARTED and _NO_PROGRAM.search(message)):
+            return _sentence(pod, status, f"cannot be started ({reason})", message)
         ended = _last_end(status)
         if ended is None or (status.get("state") or {}).get("running"):
             continue
@@ -149,15 +189,22 @@ def _last_end(status: Object) -> Object | None:
 
 def _did_not_start(ended: Object, served: frozenset[str]) -> bool:
     """Tell whether a container ended by itself before it was ready: one that has served may well do so again."""
-    return 0 < ended.get("exitCode", 0) < KILLED and ended.get("startedAt") not in served
+    by_itself = 0 < ended.get("exitCode", 0) <= KILLED or ended.get("reason") in _NEVER_RAN
+    return by_itself and ended.get("startedAt") not in served
 
 
 def _exited(pod: Object, status: Object, ended: Object) -> str:
-    code = ended.get("exitCode", 0)
-    how = f"ended with exit code {code}" if code < KILLED else f"was killed ({ended.get('reason') or code})"
+    code, reason = ended.get("exitCode", 0), ended.get("reason")
+    if reason in _NEVER_RAN:
+        how = f"cannot be started ({reason})"
+    else:
+        how = f"ended with exit code {code}" if code <= KILLED else f"was killed ({reason or code})"
     return _sentence(pod, status, how, ended.get("message", ""))
 
 
 def _sentence(pod: Object, status: Object, what: str, message: str) -> str:
-    said = f": {message.strip()}" if message and message.strip() else ""
-    return f"container {status['name']} of pod {pod['metadata']['name']} {what}{said}"
+    return f"container {status['name']} of pod {pod['metadata']['name']} {what}{_said(message)}"
+
+
+def _said(message: str) -> str:
+    return f": {message.strip()}" if message and message.strip() else ""

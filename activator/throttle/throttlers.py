@@ -34,6 +34,8 @@ class _Start(NamedTuple):
     """Why it will not become ready, where that is known."""
     served: frozenset[str] = frozenset()
     """When those runs of its containers began that were ready once."""
+    pulls: bool = False
+    """It waits for an image that could not be pulled so far."""
 
 
 class Throttlers:
@@ -60,6 +62,8 @@ class Throttlers:
         self._endpoints: dict[RevisionKey, dict[Key, tuple[Endpoint, ...]]] = {}
         # Every pod of a revision that is not being deleted.
         self._starting: dict[RevisionKey, dict[Key, _Start]] = {}
+        # What those revisions say of themselves that are not ready.
+        self._verdicts: dict[RevisionKey, read.Verdict] = {}
         # Those that were not seen yet: since when, and what is said should they never come.
         self._expected: dict[RevisionKey, tuple[float, str]] = {}
         # Same as the dictionary's own method: the hot path's look-up.
@@ -93,6 +97,7 @@ class Throttlers:
         key, now_s = change.key, self._clock.monotonic()
         if change.new is None:
             self._expected.pop(key, None)
+            self._verdicts.pop(key, None)
             throttler = self._of.pop(key, None)
             if throttler is not None:
                 throttler.close(now_s)
@@ -104,9 +109,25 @@ class Throttlers:
         else:
             throttler.terms = terms
             if self._expected.pop(key, None) is None:
+                self._judge(key, read.verdict_of(change.new), now_s)
                 return
         self._show_endpoints(key, now_s)
+        self._judge(key, read.verdict_of(change.new), now_s)
         self._show_failures(key, now_s)
+
+    def _judge(self, key: RevisionKey, verdict: read.Verdict | None, now_s: float) -> None:
+        """Take in what a Revision says of itself."""
+        before, hopeless = self._verdicts.get(key), self._hopeless(key)
+        if verdict == before:
+            return
+        if verdict is None:
+            del self._verdicts[key]
+        else:
+            self._verdicts[key] = verdict
+        if self._hopeless(key) != hopeless:
+            self._show_failures(key, now_s)
+        if verdict is not None and verdict.told and not self._starting.get(key):
+            self._of[key].fail_waiting(verdict.words, now_s)
 
     def slice_changed(self, change: Change) -> None:
         """An EndpointSlice came, changed, or went."""
@@ -130,17 +151,18 @@ class Throttlers:
         if key is None:
             return
         pods = self._starting.setdefault(key, {})
-        before, count = _hopeless(pods), len(pods)
+        before, count = self._hopeless(key), len(pods)
         known = pods.pop(change.key, _Start())
         said: str | None = None
         if change.new is not None and not read.is_ending(change.new):
             served = read.ready_runs(change.new) or known.served
-            pods[change.key] = _Start(read.failure_of(change.new, served), served)
+            failure, pulls = read.failure_of(change.new, served), read.waits_for_image(change.new)
+            pods[change.key] = _Start(failure, served, pulls)
             said = read.new_failure(change.old, change.new, served)
-        if _hopeless(pods) != before or len(pods) != count:
+        if self._hopeless(key) != before or len(pods) != count:
             self._show_failures(key, self._clock.monotonic())
         # It runs again already, so there is hope for those that come; but not for those that waited for its last try.
-        if said is not None and key in self._of and _hopeless({**pods, change.key: _Start(said)}):
+        if said is not None and key in self._of and _hopeless({**pods, change.key: _Start(said)}, None):
             self._of[key].fail_waiting(said, self._clock.monotonic())
         if not pods:
             del self._starting[key]
@@ -157,7 +179,11 @@ class Throttlers:
         if throttler is not None:
             pods = self._starting.get(key, {})
             throttler.set_starting(starting=bool(pods))
-            throttler.set_failure(_hopeless(pods), now_s)
+            throttler.set_failure(self._hopeless(key), now_s)
+
+    def _hopeless(self, key: RevisionKey) -> str | None:
+        """Return why no pod of a revision will start, None where one may."""
+        return _hopeless(self._starting.get(key, {}), self._verdicts.get(key))
 
     def _make(self, key: RevisionKey, terms: Terms) -> Throttler:
         return Throttler(
@@ -232,7 +258,14 @@ class Throttlers:
         self._expected.clear()
 
 
-def _hopeless(pods: Mapping[Key, _Start]) -> str | None:
-    """Return what one pod says, where every pod says that it will not start; None where one still may."""
-    failures = [start.failure for start in pods.values()]
-    return failures[0] if failures and all(failures) else None
+def _hopeless(pods: Mapping[Key, _Start], verdict: read.Verdict | None) -> str | None:
+    """Return what one pod says, where every pod says that it will not start; None where one still may.
+
+    A pod whose image could not be pulled may still get it, until its Revision gives up. Where there is no pod, what a
+    Revision says of itself counts only if none can come: what it said of pods that are gone may be over.
+    """
+    words = verdict.words if verdict is not None else None
+    if not pods:
+        return words if verdict is not None and verdict.stands else None
+    failures = [start.failure or (words if start.pulls else None) for start in pods.values()]
+    return failures[0] if all(failures) else None

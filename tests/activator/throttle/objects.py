@@ -13,6 +13,12 @@ def revision(name: str = KEY[1], annotations: dict[str, str] | None = None, **sp
     return {"metadata": {"namespace": KEY[0], "name": name, "annotations": annotations or {}}, "spec": spec}
 
 
+def with_ready(status: str, reason: str = "", message: str = "") -> Object:
+    """Return the revision with this condition."""
+    condition = {"type": "Ready", "status": status, "reason": reason, "message": message}
+    return revision() | {"status": {"conditions": [condition]}}
+
+
 def pod(name: str, *statuses: Object, since: str | None = None, ready: bool = False, **metadata: object) -> Object:
     """Return a pod of the revision, with these container statuses, ready or not `since` then."""
     conditions = [{"type": "Ready", "status": str(ready), "lastTransitionTime": since}] if since else []

@@ -16,6 +16,7 @@ from tests.activator.throttle.objects import (
     endpoint_slice,
     pod,
     revision,
+    with_ready,
 )
 from torpor.errors import InvalidInputError
 from torpor.spec import names
@@ -88,6 +89,32 @@ def test_an_endpoint_is_where_its_pod_listens() -> None:
             id="a Secret that is not there",
         ),
         pytest.param(
+            pod("p", container(1, ended(128, 'exec: "serve": not found', reason="StartError"), waiting=BACK_OFF)),
+            'container user-container of pod p cannot be started (StartError): exec: "serve": not found',
+            id="a program that is not there",
+        ),
+        pytest.param(
+            pod("p", container(terminated=ended(0, reason="ContainerCannotRun"))),
+            "cannot be started (ContainerCannotRun)",
+            id="a program that cannot be run, whatever its code",
+        ),
+        pytest.param(
+            pod("p", container(terminated=ended(128, "no licence"))),
+            "ended with exit code 128: no licence",
+            id="a code that is no signal's",
+        ),
+        pytest.param(
+            pod("p", container(waiting={"reason": "CreateContainerError", "message": "exec: x: permission denied"})),
+            "cannot be started (CreateContainerError): exec: x: permission denied",
+            id="a program that cannot be run, by a runtime that says so while it waits",
+        ),
+        pytest.param(
+            pod("p", container(waiting={"reason": "CreateContainerError", "message": "context deadline exceeded"})),
+            None,
+            id="a container runtime in trouble",
+        ),
+        pytest.param(pod("p", container(waiting={"reason": "ImagePullBackOff"})), None, id="an image that may come"),
+        pytest.param(
             pod("p", container(terminated=ended(1, "fetch: no such bucket\n"))),
             "container user-container of pod p ended with exit code 1: fetch: no such bucket",
             id="ended by itself",
@@ -113,6 +140,34 @@ def test_why_a_pod_will_not_start(obj: Object, says: str | None) -> None:
     """The container's own last words, where it has some."""
     failure = read.failure_of(obj)
     assert failure == says if says is None or failure is None else says in failure
+
+
+@pytest.mark.parametrize(
+    ("obj", "verdict"),
+    [
+        pytest.param(revision(), None, id="nothing said"),
+        pytest.param(with_ready("True"), None, id="ready"),
+        pytest.param(with_ready("Unknown", "Deploying"), None, id="under way"),
+        pytest.param(
+            with_ready("False", "ExitCode1", "Container failed with: no model"),
+            read.Verdict("revision app-1 cannot run (ExitCode1): Container failed with: no model"),
+            id="failed",
+        ),
+        pytest.param(
+            with_ready("False", "NotOwned"),
+            read.Verdict("revision app-1 cannot run (NotOwned)", stands=True),
+            id="unmade",
+        ),
+        pytest.param(
+            with_ready("False", "FailedCreate", "exceeded quota"),
+            read.Verdict("revision app-1 cannot run (FailedCreate): exceeded quota", told=True),
+            id="no room for a pod",
+        ),
+    ],
+)
+def test_what_a_revision_says_of_itself(obj: Object, verdict: read.Verdict | None) -> None:
+    """Its condition's own words, and whom they concern."""
+    assert read.verdict_of(obj) == verdict
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,17 @@ import pytest
 
 from activator.throttle.throttler import Hooks, Throttler
 from activator.throttle.throttlers import EXPECTED_S, Throttlers
-from tests.activator.throttle.objects import BACK_OFF, KEY, RUNNING, container, ended, endpoint_slice, pod, revision
+from tests.activator.throttle.objects import (
+    BACK_OFF,
+    KEY,
+    RUNNING,
+    container,
+    ended,
+    endpoint_slice,
+    pod,
+    revision,
+    with_ready,
+)
 from tests.activator.throttle.revision import Client
 from tests.support.clock import FakeClock
 from torpor.errors import DeadlineError, LoadError, UnavailableError
@@ -317,6 +327,81 @@ def test_a_failure_that_was_known_before_the_revision_counts() -> None:
     cluster.tell(REVISION, revision())
     with pytest.raises(LoadError, match="no such bucket"):
         cluster.ask()
+
+
+PULLING = container(waiting={"reason": "ImagePullBackOff", "message": "Back-off pulling image"})
+
+
+def test_an_image_that_does_not_come_is_hoped_for_as_long_as_its_revision_does() -> None:
+    """Then who waits is told in the Revision's words, and so is who comes, until the pod gets on or is another."""
+    cluster = Cluster()
+    cluster.tell(REVISION, revision())
+    waiting = cluster.ask()
+    cluster.tell(POD, pod("p", PULLING))
+    assert waiting.error is None
+    cluster.tell(REVISION, with_ready("False", "ImagePullBackOff", "no such image"))
+    assert isinstance(waiting.error, LoadError)
+    assert "revision app-1 cannot run (ImagePullBackOff): no such image" in str(waiting.error)
+    with pytest.raises(LoadError, match="no such image"):
+        cluster.ask()
+    cluster.tell(POD, pod("p", container(waiting={"reason": "ContainerCreating"})))
+    assert cluster.ask().error is None
+    cluster.remove(POD, "p")
+    later = cluster.ask()
+    assert later.error is None
+    cluster.tell(POD, pod("q", container(waiting={"reason": "ContainerCreating"})))
+    assert later.error is None
+    cluster.tell(POD, pod("q", PULLING))
+    assert isinstance(later.error, LoadError)
+
+
+def test_a_revision_of_which_nothing_is_made_is_not_waited_for() -> None:
+    """No pod will come: who waits is told, who comes too, until the Revision says something else."""
+    cluster = Cluster()
+    cluster.tell(REVISION, revision())
+    waiting = cluster.ask()
+    cluster.tell(REVISION, with_ready("False", "NotOwned", "there is a Deployment of this name"))
+    assert isinstance(waiting.error, LoadError)
+    with pytest.raises(LoadError, match="there is a Deployment of this name"):
+        cluster.ask()
+    cluster.tell(REVISION, with_ready("Unknown", "Deploying"))
+    later = cluster.ask()
+    cluster.tell(POD, pod("p", container(running=RUNNING)))
+    cluster.tell(REVISION, with_ready("False", "NotOwned", "there is a core Service of this name"))
+    assert later.error is None  # there is a pod all the same
+
+
+def test_a_revision_of_which_nothing_is_made_is_known_after_a_restart_of_ours() -> None:
+    """And forgotten with it."""
+    cluster = Cluster()
+    cluster.tell(REVISION, with_ready("False", "InvalidSpec", "spec.containers: none"))
+    with pytest.raises(LoadError, match=r"spec\.containers: none"):
+        cluster.ask()
+    cluster.remove(REVISION, KEY[1])
+    cluster.tell(REVISION, revision())
+    assert cluster.ask().error is None
+
+
+def test_who_waits_is_told_that_no_pod_could_be_made() -> None:
+    """Who comes later waits: it is tried again, and a quota may have room by then."""
+    cluster = Cluster()
+    cluster.tell(REVISION, revision())
+    waiting = cluster.ask()
+    cluster.tell(REVISION, with_ready("False", "FailedCreate", "exceeded quota"))
+    assert isinstance(waiting.error, LoadError)
+    assert "exceeded quota" in str(waiting.error)
+    later = cluster.ask()
+    cluster.tell(REVISION, with_ready("False", "FailedCreate", "exceeded quota"))
+    assert later.error is None
+
+
+def test_what_a_revision_says_of_its_last_pods_is_not_held_against_the_next() -> None:
+    """They are gone, and it is tried again."""
+    cluster = Cluster()
+    cluster.tell(REVISION, with_ready("False", "ExitCode1", "Container failed with: no model"))
+    waiting = cluster.ask()
+    cluster.tell(POD, pod("p", container(running=RUNNING)))
+    assert waiting.error is None
 
 
 def test_a_pod_of_no_revision_is_nobodys() -> None:
