@@ -1,7 +1,4 @@
-"""Requests to a Kubernetes API, whichever serves it: a laptop's, or a cluster's.
-
-Objects go in and come out as JSON; the library does what is its own: kubeconfig, credentials, TLS, connections.
-"""
+"""Requests to a Kubernetes API, whichever serves it: a laptop's, or a cluster's. Objects go in and come out as JSON."""
 
 from __future__ import annotations
 
@@ -11,18 +8,15 @@ import enum
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 from urllib.parse import urlencode
 
 import aiohttp
 import orjson
-import yaml
 
 from torpor import errors
+from torpor.kube.access import Access, access
 from torpor.spec.kinds import Kind, Object
-
-if TYPE_CHECKING:
-    from kubernetes.aio.client import ApiClient
 
 REQUEST_TIMEOUT_S = 30.0
 # The server ends a watch after this long, so that a dead connection is noticed; the informer goes on from there.
@@ -55,25 +49,13 @@ class GoneError(errors.TorporError):
 class Cluster:
     """A connection to one API server. Use it as an async context manager."""
 
-    def __init__(self, client: ApiClient) -> None:
-        self._client = client
+    def __init__(self, access: Access) -> None:
+        self._access = access
 
     @classmethod
     async def connect(cls, kubeconfig: Path | None = None) -> Cluster:
         """Read credentials from `kubeconfig`, or from the pod's service account where there is none."""
-        from kubernetes.aio import client, config  # noqa: PLC0415  # 0.25 s: paid by who connects
-
-        configuration = client.Configuration()
-        try:
-            if kubeconfig is None:
-                config.load_incluster_config(configuration)
-            else:
-                _check_kubeconfig(kubeconfig)
-                await config.load_kube_config(str(kubeconfig), client_configuration=configuration, persist_config=False)
-        except (config.ConfigException, OSError, yaml.YAMLError) as error:
-            raise errors.SettingError("kubeconfig", str(kubeconfig or "in-cluster"), str(error)) from error
-        configuration.connection_pool_maxsize = 0  # a watch holds a connection: no limit
-        return cls(client.ApiClient(configuration))
+        return cls(await access(kubeconfig))
 
     async def __aenter__(self) -> Self:
         return self
@@ -84,7 +66,7 @@ class Cluster:
         await self.close()
 
     async def close(self) -> None:
-        await self._client.close()
+        await self._access.close()
 
     # --- objects -------------------------------------------------------------------------------------------
 
@@ -241,25 +223,14 @@ class Cluster:
         timeout_s: float | None,
     ) -> aiohttp.ClientResponse:
         headers = {"Accept": accept, "Content-Type": type_}
-        query_pairs: list[tuple[str, str]] = list((query or {}).items())
-        await self._client.update_params_for_auth(headers, query_pairs, ["BearerToken"], path, method, body)
-        url = self._client.configuration.host + path + ("?" + urlencode(query_pairs) if query_pairs else "")
-        rest = self._client.rest_client
-        if rest.pool_manager is None:  # the library makes its session on first use, inside the loop
-            rest.pool_manager = rest._create_pool_manager()  # noqa: SLF001
+        await self._access.authorize(headers)
+        url = self._access.server + path + ("?" + urlencode(query) if query else "")
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=timeout_s)
         data = None if body is None else orjson.dumps(body)
         try:
-            session: aiohttp.ClientSession = rest.pool_manager
-            return await session.request(method, url, data=data, headers=headers, timeout=timeout)
+            return await self._access.session().request(method, url, data=data, headers=headers, timeout=timeout)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise errors.UnavailableError(f"no answer from the Kubernetes API at {url}: {error}") from error
-
-
-def _check_kubeconfig(path: Path) -> None:
-    """Refuse what is no kubeconfig at all; the library would fail on it in a way of its own."""
-    if not isinstance(yaml.safe_load(path.read_text()), dict):
-        raise errors.SettingError("kubeconfig", str(path), "a file with clusters, users and contexts is needed")
 
 
 def _present(**query: str) -> dict[str, str]:
