@@ -5,12 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
-import logging
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
-import uvicorn
 from prometheus_client.registry import Collector
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -20,8 +17,12 @@ from starlette.routing import Route
 
 from torpor.errors import NotFoundError, SettingError, TorporError, UnauthorizedError
 from torpor.telemetry import metrics
+from torpor.web.listen import listening
+from torpor.web.server import Server, Times
 from torpor.web.status import answer
 
+IDLE_S = 60
+"""A scraper asks more often than that, and so keeps its connection."""
 DRAIN_S = 2
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -33,29 +34,16 @@ async def serving(token_file: Path, host: str, port: int, collector: Collector) 
 
     `collector` adds what it knows to the metrics.
     """
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # what it says of starts and ends, we say
     app = build(read_token(token_file))
-    with _listening(host, port) as listener:
-        server = _Server(
-            uvicorn.Config(
-                app,
-                loop="none",
-                http="httptools",
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                timeout_graceful_shutdown=DRAIN_S,
-            )
-        )
+    with listening(host, port, host_key="--host", port_key="--admin-port") as listener:
+        server = Server(app, Times(IDLE_S, DRAIN_S), signals=False)
         metrics.REGISTRY.register(collector)
         task = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             yield listener.getsockname()[1]
         finally:
             metrics.REGISTRY.unregister(collector)
-            server.should_exit = True
+            server.end()
             await task
 
 
@@ -109,22 +97,3 @@ async def _refuse(_: Request, error: Exception) -> Response:
     said = answer(error)
     headers = {"WWW-Authenticate": "Bearer"} if said.status == 401 else {}
     return Response(said.body, said.status, headers, "application/json")
-
-
-@contextlib.contextmanager
-def _listening(host: str, port: int) -> Iterator[socket.socket]:
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listener = socket.create_server((host, port), family=family)
-    except OSError as error:
-        raise SettingError("--admin-port", port, f"a free port on {host} is needed: {error.strerror}") from error
-    with listener:
-        yield listener
-
-
-class _Server(uvicorn.Server):
-    """uvicorn, without its hands on our signals."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield

@@ -92,6 +92,6 @@ async def test_a_token_file_without_a_token_is_refused(tmp_path: Path, content: 
 async def test_a_port_that_is_taken_is_named(token_file: Path) -> None:
     """One line says which."""
     async with admin.serving(token_file, "127.0.0.1", 0, One()) as port:
-        with pytest.raises(SettingError, match=rf"--admin-port: {port} .* a free port on 127.0.0.1 is needed"):
+        with pytest.raises(SettingError, match=rf"--admin-port: {port} .* a port is needed that is free on 127.0.0.1"):
             async with admin.serving(token_file, "127.0.0.1", port, One()):
                 pytest.fail("it served")

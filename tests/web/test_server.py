@@ -30,11 +30,15 @@ class Slow:
 
 
 @contextlib.asynccontextmanager
-async def serving(app: ASGIApp, grace_s: int) -> AsyncIterator[tuple[str, Server, asyncio.Task[None], list[str]]]:
+async def serving(
+    app: ASGIApp, grace_s: int, **options: bool
+) -> AsyncIterator[tuple[str, Server, asyncio.Task[None], list[str]]]:
     told: list[str] = []
     started = asyncio.Event()
     with listening("127.0.0.1", 0, host_key="HOST", port_key="PORT") as listener:
-        server = Server(app, Times(60, grace_s), on_started=started.set, on_ending=lambda: told.append("ending"))
+        server = Server(
+            app, Times(60, grace_s), on_started=started.set, on_ending=lambda: told.append("ending"), **options
+        )
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         task = asyncio.create_task(server.serve(sockets=[listener]))
         await started.wait()
@@ -62,6 +66,22 @@ async def test_a_signal_lets_what_is_in_flight_finish(number: signal.Signals) ->
         assert (await asked).text == "ok"
         await asyncio.wait_for(task, 10)
         assert told == ["ending"]
+
+
+async def test_signals_may_be_somebody_elses() -> None:
+    """Of a process that has more to end than this server, and tells it."""
+    loop, heard = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, heard.set)
+    slow = Slow()
+    slow.allowed.set()
+    try:
+        async with serving(slow, 20, signals=False) as (url, _, task, told), httpx.AsyncClient(timeout=20) as http:
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.wait_for(heard.wait(), 10)
+            assert (await http.get(url)).text == "ok"
+            assert (task.done(), told) == (False, [])
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
 
 
 async def test_what_takes_longer_than_the_grace_is_cut_off(caplog: pytest.LogCaptureFixture) -> None:

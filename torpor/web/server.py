@@ -9,6 +9,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -24,13 +25,35 @@ class Times:
     """How long requests in flight may take after the end has begun."""
 
 
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """What the server shows of itself: PEM files."""
+
+    certificate: Path
+    key: Path
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""
+
+
 class Server(uvicorn.Server):
     """Serves until SIGTERM, SIGINT or `end()`, then finishes what is in flight."""
 
     def __init__(
-        self, app: ASGIApp, times: Times, *, on_started: Callable[[], None], on_ending: Callable[[], None]
+        self,
+        app: ASGIApp,
+        times: Times,
+        *,
+        on_started: Callable[[], None] = _nothing,
+        on_ending: Callable[[], None] = _nothing,
+        tls: Tls | None = None,
+        signals: bool = True,
     ) -> None:
-        """`on_ending` is where streams that would go on for ever are told to end."""
+        """`on_ending` is where streams that would go on for ever are told to end.
+
+        `signals` False: they are somebody else's in this process, who calls `end()`.
+        """
         logging.getLogger("uvicorn").setLevel(logging.WARNING)  # what it says of starts and ends, we say
         config = uvicorn.Config(
             app,
@@ -44,10 +67,13 @@ class Server(uvicorn.Server):
             server_header=False,
             timeout_keep_alive=times.idle_s,
             timeout_graceful_shutdown=times.grace_s,
+            ssl_certfile=None if tls is None else tls.certificate,
+            ssl_keyfile=None if tls is None else tls.key,
         )
         super().__init__(config)
         self._on_started = on_started
         self._on_ending = on_ending
+        self._ours = (signal.SIGTERM, signal.SIGINT) if signals else ()
         self._ended = asyncio.Event()
 
     def end(self) -> None:
@@ -61,13 +87,12 @@ class Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """End at SIGTERM and SIGINT; uvicorn's own would raise them again afterwards."""
         loop = asyncio.get_running_loop()
-        ours = (signal.SIGTERM, signal.SIGINT)
-        for number in ours:
+        for number in self._ours:
             loop.add_signal_handler(number, self.end)
         try:
             yield
         finally:
-            for number in ours:
+            for number in self._ours:
                 loop.remove_signal_handler(number)
 
     async def main_loop(self) -> None:

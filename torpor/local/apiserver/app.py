@@ -7,17 +7,13 @@ import contextlib
 import datetime
 import ipaddress
 import logging
-import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import uvicorn
-
 from torpor.aio.clock import Clock, SystemClock
 from torpor.aio.ready import notify
-from torpor.errors import SettingError
 from torpor.local.apiserver.api.app import build
 from torpor.local.apiserver.api.pods import Pods
 from torpor.local.apiserver.api.resources import Resources
@@ -34,6 +30,8 @@ from torpor.local.apiserver.registry.scale import Scaling
 from torpor.local.apiserver.settings import Settings
 from torpor.local.apiserver.store import Store
 from torpor.spec.kinds import NAMESPACE
+from torpor.web.listen import listening
+from torpor.web.server import Server, Times, Tls
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +46,10 @@ CUT_AFTER_S = 0.2
 async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; raises SettingError where that cannot begin."""
     clock = SystemClock()
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # what it says of starts and ends, we say
-    with locked(settings.data_dir), listening(settings.host, settings.port) as listener:
+    with (
+        locked(settings.data_dir),
+        listening(settings.host, settings.port, host_key="--host", port_key="--port") as listener,
+    ):
         now = datetime.datetime.now(datetime.UTC)
         pki = ensure_pki(settings.data_dir / "pki", settings.host, now)
         token = ensure_token(settings.data_dir / "token")
@@ -65,22 +65,13 @@ async def serve(settings: Settings) -> None:
                 resources = Resources(store, registry, deletion, Scaling(registry), closing)
                 logs = LogReader(settings.data_dir, store, lambda: closing.begun)
                 api = build(resources, Pods(registry, logs), token=token, host=settings.host)
-                config = uvicorn.Config(
+                server = _Server(
                     api,
-                    loop="none",
-                    http="httptools",
-                    ws="none",
-                    lifespan="off",
-                    log_config=None,
-                    access_log=False,
-                    server_header=False,
-                    date_header=True,
-                    ssl_certfile=pki.certificate,
-                    ssl_keyfile=pki.key,
-                    timeout_keep_alive=IDLE_S,
-                    timeout_graceful_shutdown=DRAIN_S,
+                    Times(IDLE_S, DRAIN_S),
+                    on_started=lambda: _announce(settings, listener, pki.ca, token),
+                    on_ending=closing.begin,
+                    tls=Tls(pki.certificate, pki.key),
                 )
-                server = _Server(config, closing, lambda: _announce(settings, listener, pki.ca, token))
                 await server.serve(sockets=[listener])
 
 
@@ -103,25 +94,6 @@ async def _working(store: Store, clock: Clock) -> AsyncIterator[tuple[Registry, 
                 task.cancel()
 
 
-@contextlib.contextmanager
-def listening(host: str, port: int) -> Iterator[socket.socket]:
-    """Bind before anything is said about being ready; raises SettingError if the port is taken."""
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        listener = socket.socket(family, socket.SOCK_STREAM)
-    except OSError as error:
-        raise SettingError("--host", host, f"an address of this machine is needed: {error}") from error
-    with listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind(address)
-            listener.listen(2048)
-        except OSError as error:
-            text = f"a port is needed that is free on {host}: {error.strerror}"
-            raise SettingError("--port", port, text) from error
-        yield listener
-
-
 def _announce(settings: Settings, listener: socket.socket, ca: Path, token: str) -> None:
     port = listener.getsockname()[1]
     write_kubeconfig(settings.data_dir / "kubeconfig", server_url(settings.host, port), ca, token)
@@ -140,30 +112,8 @@ def server_url(host: str, port: int) -> str:
     return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
 
 
-class _Server(uvicorn.Server):
-    """uvicorn, with its signals and its beginning and end in our hands."""
-
-    def __init__(self, config: uvicorn.Config, closing: Closing, on_started: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._closing = closing
-        self._on_started = on_started
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """SIGTERM and SIGINT end watches and then the server; uvicorn's own would raise them again afterwards."""
-        loop = asyncio.get_running_loop()
-        ours = (signal.SIGTERM, signal.SIGINT)
-        for number in ours:
-            loop.add_signal_handler(number, self._end)
-        try:
-            yield
-        finally:
-            for number in ours:
-                loop.remove_signal_handler(number)
-
-    def _end(self) -> None:
-        self.should_exit = True
-        self._closing.begin()
+class _Server(Server):
+    """Ends soon, though clients keep their connections."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         cutting = asyncio.ensure_future(self._cut_idle())
@@ -186,7 +136,3 @@ class _Server(uvicorn.Server):
             for connection in now & idle:
                 connection.transport.abort()
             idle = now
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._on_started()
