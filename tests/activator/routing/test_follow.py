@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -14,7 +15,7 @@ from tests.activator.routing.routes import configuration, route, to
 from tests.support.cluster import FakeCluster
 from tests.support.until import until
 from torpor.kube import Informer
-from torpor.spec.kinds import CONFIGURATION, ROUTE
+from torpor.spec.kinds import CONFIGURATION, ROUTE, Object
 
 
 class Queues:
@@ -117,3 +118,30 @@ async def test_a_route_that_cannot_be_read_leaves_the_others_in_peace(caplog: py
         await until(lambda: world.leads("other") == ["other-1"])
         assert world.leads() == ["app-1"]
         assert "default/app cannot be read" in caplog.text
+
+
+async def test_shares_go_on_where_they_were_when_something_else_changes() -> None:
+    """A route whose status is written every second would else send the first revision more than its share."""
+    async with followed() as world:
+        mirrored = {"annotations": {"torpor.dev/mirror": "shadow=50"}}
+
+        def put(generation: int, *traffic: Object) -> None:
+            made = route("app", *traffic)
+            made["metadata"] |= mirrored | {"generation": generation}
+            made["status"]["observedGeneration"] = generation
+            world.cluster.put(ROUTE, made)
+
+        put(1, to("app-1", 75), to("app-2", 25))
+        await until(lambda: world.leads() == ["app-1", "app-2"])
+        chosen, copied = Counter[str](), 0
+        for generation in range(2, 42):
+            before = world.router.table
+            entry = before.by_path["default", "app"]
+            chosen[(entry.traffic.next() or ("", ""))[1]] += 1
+            assert entry.mirror is not None
+            copied += entry.mirror.due()
+            put(generation, to("app-1", 75), to("app-2", 25))
+            await until(lambda before=before: world.router.table is not before)
+        assert (chosen, copied) == ({"app-1": 30, "app-2": 10}, 20)
+        put(100, to("app-1", 50), to("app-2", 50))
+        await until(lambda: world.router.table.by_path["default", "app"].traffic.weights == (50, 50))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from activator.throttle.line import Ticket
 from activator.throttle.pod import Endpoint, Pod
@@ -11,6 +12,7 @@ from activator.throttle.throttler import Budget, Hooks, Terms, Throttler
 from tests.support.clock import FakeClock
 from torpor.errors import TorporError
 from torpor.spec.knative import RevisionLimits
+from torpor.spec.session import Affinity
 
 KEY = ("default", "app-1")
 
@@ -82,7 +84,12 @@ class Revision:
     """The throttler under test, and what it told whom."""
 
     def __init__(
-        self, concurrency: int = 0, queue_limit: int = 100, timeout_s: float = 300.0, queue_bytes: int = 2**20
+        self,
+        concurrency: int = 0,
+        queue_limit: int = 100,
+        timeout_s: float = 300.0,
+        queue_bytes: int = 2**20,
+        affinity: Affinity | None = None,
     ) -> None:
         self.clock = FakeClock()
         self.timers = Timers(self.clock)
@@ -90,7 +97,7 @@ class Revision:
         self.woken: list[Pod] = []
         self.gone: list[Pod] = []
         hooks = Hooks(self.demanded.append, lambda _, pod: self.woken.append(pod), self.gone.append)
-        terms = terms_of(concurrency, timeout_s)
+        terms = replace(terms_of(concurrency, timeout_s), affinity=affinity)
         dice = 0.0
         self.budget = Budget(2 * queue_bytes)
         self.throttler = Throttler(
@@ -109,9 +116,10 @@ class Revision:
     def now_s(self) -> float:
         return self.clock.monotonic()
 
-    def ask(self, ticket: Ticket | None = None) -> Client:
+    def ask(self, ticket: Ticket | None = None, session: int | None = None) -> Client:
         """Let a request come."""
         client = Client(self.now_s, ticket)
+        client.session = session
         client.pod = self.throttler.enter(client, self.now_s)
         return client
 
