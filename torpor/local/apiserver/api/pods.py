@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
+import importlib
 from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING
 
-import aiohttp
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -17,6 +19,9 @@ from torpor.local.apiserver.registry.registry import Registry
 from torpor.local.apiserver.status import bad_request, not_allowed, unavailable
 from torpor.spec.kinds import POD, Object
 from torpor.spec.names import POD_PORT
+
+if TYPE_CHECKING:
+    import aiohttp
 
 CONNECT_S = 5.0
 CHUNK = 64 * 1024
@@ -71,6 +76,10 @@ class Pods:
         url = f"http://{_address(pod, port)}{target.rest or '/'}"
         if request.url.query:
             url += f"?{request.url.query}"
+        # A tenth of a second, which everybody who waits for our start would pay: so it is the first proxied request.
+        await asyncio.to_thread(importlib.import_module, "aiohttp")
+        import aiohttp  # noqa: PLC0415
+
         headers = [(key, value) for key, value in request.headers.items() if key.lower() not in _NOT_PASSED]
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S)
         session = aiohttp.ClientSession(timeout=timeout, auto_decompress=False)
