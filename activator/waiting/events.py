@@ -62,9 +62,9 @@ def comment(stage: Stage) -> bytes:
     return f": torpor stage={stage.name}{percent}\n\n".encode()
 
 
-def cold_start(parts: bytes) -> bytes:
-    """Return the comment that stands in for the header Torpor-Cold-Start."""
-    return b": torpor cold-start %b\n\n" % parts
+def cold_start(line: bytes) -> bytes:
+    """Return the comment that stands in for the line of the header Torpor-Cold-Start."""
+    return b": torpor cold-start %b\n\n" % line.partition(b": ")[2].strip()
 
 
 def failure(status: int, document: bytes) -> bytes:

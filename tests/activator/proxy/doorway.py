@@ -11,11 +11,13 @@ from activator.proxy.door import Door
 from activator.proxy.pool import Pool
 from activator.proxy.server import Server
 from activator.routing.table import Router, build
-from activator.settings import ClientLimits, PodLimits, Waiting
+from activator.settings import ClientLimits, Deferring, PodLimits, Waiting
 from activator.throttle.pod import Pod
 from activator.throttle.report import RevisionKey
-from activator.throttle.throttler import Hooks, Throttler
+from activator.throttle.throttler import Budget, Hooks, Throttler
 from activator.throttle.throttlers import Throttlers
+from activator.waiting.shelf import Shelf
+from activator.waiting.stages import WAKE
 from tests.activator.proxy.pods import Behave
 from tests.activator.proxy.pods import Pod as FakePod
 from tests.activator.proxy.pods import pod as fake_pod
@@ -32,7 +34,14 @@ DOMAIN = "example.test"
 class Doorway:
     """The door, and the world behind it."""
 
-    def __init__(self, client: ClientLimits, pods: PodLimits, waiting: Waiting, clock: Clock) -> None:
+    def __init__(
+        self,
+        client: ClientLimits,
+        pods: PodLimits,
+        waiting: Waiting,
+        clock: Clock,
+        deferring: Deferring | None = None,
+    ) -> None:
         self.poked: list[RevisionKey] = []
         self.woken: list[Pod] = []
         self.port_name = "http"
@@ -42,8 +51,27 @@ class Doorway:
         self._routes: dict[str, Object] = {}
         self.pool = Pool(pods, client.buffered_bytes, clock)
         hooks = Hooks(self.poked.append, lambda _, pod: self.woken.append(pod), self.pool.gone)
-        self.throttlers = Throttlers(waiting.queue_limit, waiting.activation_timeout_s, hooks, clock)
-        self.door = Door(Router(build([], DOMAIN)), self.throttlers, self.pool, client, clock)
+        self.budget = Budget(waiting.waiting_bytes)
+        self.throttlers = Throttlers(
+            waiting.queue_limit,
+            waiting.activation_timeout_s,
+            hooks,
+            clock,
+            queue_bytes=waiting.queue_bytes,
+            budget=self.budget,
+        )
+        self.stage = WAKE
+        """How far the pods are that requests wait for."""
+        self.door = Door(
+            Router(build([], DOMAIN)),
+            self.throttlers,
+            self.pool,
+            client,
+            clock,
+            waiting=waiting,
+            shelf=Shelf(deferring or Deferring()),
+            stage_of=lambda _: self.stage,
+        )
         self.server = Server(self.door)
         self._looked = asyncio.Event()
         sweep = self.pool.sweep
@@ -149,9 +177,12 @@ async def doorway(
     pods: PodLimits | None = None,
     waiting: Waiting | None = None,
     clock: Clock | None = None,
+    deferring: Deferring | None = None,
 ) -> AsyncIterator[Doorway]:
-    """Listen on a free port, and stop again; every slot must be back by then."""
-    made = Doorway(client or ClientLimits(), pods or PodLimits(), waiting or Waiting(), clock or SystemClock())
+    """Listen on a free port, and stop again; every slot must be back by then, and every byte that was kept."""
+    made = Doorway(
+        client or ClientLimits(), pods or PodLimits(), waiting or Waiting(), clock or SystemClock(), deferring
+    )
     await made.server.start("127.0.0.1", 0)
     watching = asyncio.create_task(made.server.watch())
     try:
@@ -160,8 +191,10 @@ async def doorway(
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
         await made.server.drain(0)
+        made.door.shelf.close()
         await until(lambda: not made.door.connections)
         assert all(throttler.in_flight == throttler.queued == 0 for throttler in made.throttlers), "a slot was lost"
+        assert made.budget.held == made.door.shelf.held == 0, "bytes were lost"
         made.throttlers.close()
         await made.pool.close()
 
