@@ -50,7 +50,7 @@ async def serve_until_signalled(settings: Settings) -> None:
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set, then let requests in flight finish."""
     clock = SystemClock()
-    async with await Cluster.connect(settings.kubeconfig) as cluster:
+    async with await Cluster.connect(settings.kubeconfig, name="activator") as cluster:
         # What the cluster says.
         routes, configurations, revisions = (Informer(cluster, kind) for kind in (ROUTE, CONFIGURATION, REVISION))
         slices, pods, deployments = (

@@ -33,7 +33,7 @@ ASK_AGAIN = Backoff(first_s=0.1, limit_s=5.0)
 async def run(settings: Settings) -> None:
     """Work until SIGTERM or SIGINT; raises SettingError where the credentials cannot be read."""
     stopped = _stopped()
-    async with await Cluster.connect(settings.kubeconfig) as cluster:
+    async with await Cluster.connect(settings.kubeconfig, name="controller") as cluster:
         work = asyncio.ensure_future(_work(settings, cluster))
         told = asyncio.ensure_future(stopped.wait())
         await asyncio.wait((work, told), return_when=asyncio.FIRST_COMPLETED)

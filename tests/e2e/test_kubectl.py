@@ -41,6 +41,10 @@ def test_a_service_from_apply_to_delete(laptop: Laptop, examples: Path) -> None:
         answer = http.get("/")
     assert (answer.status_code, answer.text) == (200, "Hello World!\n")
 
+    for kind, writer in (("configuration", "controller"), ("pods", "kubelet")):
+        shown = laptop.kubectl("get", kind, "-l", "serving.knative.dev/service=hello", "--show-managed-fields", "-oyaml")
+        assert set(re.findall(r"manager: (\S+)", shown.stdout)) == {writer}
+
     pods = laptop.kubectl("get", "pods", "-l", "serving.knative.dev/service=hello", "-o", "name").stdout.split()
     assert len(pods) == 1
     assert '"GET / HTTP/1.1" 200' in laptop.kubectl("logs", pods[0]).stdout

@@ -138,3 +138,14 @@ async def test_wrong_token(api: tuple[ApiServer, Cluster], tmp_path: Path) -> No
     async with await Cluster.connect(forged) as stranger:
         with pytest.raises(errors.UnauthorizedError):
             await stranger.list(CONFIG_MAP, "default")
+
+
+async def test_what_is_written_says_who_wrote_it(api: tuple[ApiServer, Cluster]) -> None:
+    """In managedFields, whichever way it was written: the name that the client connected with."""
+    server, _ = api
+    async with await Cluster.connect(server.data_dir / "kubeconfig", name="tester") as cluster:
+        created = await cluster.create(CONFIG_MAP, config_map("mine"))
+        replaced = await cluster.replace(CONFIG_MAP, {**created, "data": {"key": "2"}})
+        patched = await cluster.patch(CONFIG_MAP, "mine", "default", {"data": {"more": "3"}})
+    for obj in (created, replaced, patched):
+        assert {entry["manager"] for entry in obj["metadata"]["managedFields"]} == {"tester"}

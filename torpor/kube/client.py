@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 import aiohttp
 import orjson
 
-from torpor import errors
+from torpor import __version__, errors
 from torpor.kube.access import Access, access
 from torpor.spec.kinds import Kind, Object
 
@@ -49,13 +49,17 @@ class GoneError(errors.TorporError):
 class Cluster:
     """A connection to one API server. Use it as an async context manager."""
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: Access, name: str = "torpor") -> None:
         self._access = access
+        self._name = name
 
     @classmethod
-    async def connect(cls, kubeconfig: Path | None = None) -> Cluster:
-        """Read credentials from `kubeconfig`, or from the pod's service account where there is none."""
-        return cls(await access(kubeconfig))
+    async def connect(cls, kubeconfig: Path | None = None, *, name: str = "torpor") -> Cluster:
+        """Read credentials from `kubeconfig`, or from the pod's service account where there is none.
+
+        `name` is what we go by there: in `managedFields` it says who wrote what.
+        """
+        return cls(await access(kubeconfig), name)
 
     async def __aenter__(self) -> Self:
         return self
@@ -102,10 +106,10 @@ class Cluster:
         *,
         how: Patch = Patch.MERGE,
         sub: str | None = None,
-        manager: str = "torpor",
+        manager: str = "",
         force: bool = False,
     ) -> Object:
-        query = {"fieldManager": manager}
+        query = {"fieldManager": manager or self._name}
         if how is Patch.APPLY and force:
             query["force"] = "true"
         return await self.request("PATCH", kind.path(namespace, name, sub), query=query, body=body, type_=how.value)
@@ -222,7 +226,7 @@ class Cluster:
         accept: str,
         timeout_s: float | None,
     ) -> aiohttp.ClientResponse:
-        headers = {"Accept": accept, "Content-Type": type_}
+        headers = {"Accept": accept, "Content-Type": type_, "User-Agent": f"{self._name}/{__version__}"}
         await self._access.authorize(headers)
         url = self._access.server + path + ("?" + urlencode(query) if query else "")
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=timeout_s)

@@ -46,7 +46,7 @@ async def serve(settings: Settings) -> None:
         if killed:
             log.warning("killed %d processes that an earlier kubelet had left", killed)
         launcher = Launcher(clock.wall, ours)
-        async with await Cluster.connect(settings.kubeconfig) as cluster, launcher.working():
+        async with await Cluster.connect(settings.kubeconfig, name="kubelet") as cluster, launcher.working():
             recorder = Recorder(cluster, COMPONENT)
             host = Host(
                 settings.data_dir, cluster, recorder, clock, launcher, capacity(), inherited(os.environ), limits

@@ -131,7 +131,7 @@ class Replicas:
         namespace, name = key
         body = {"metadata": {"uid": uid}, "status": {**told, **gone}}
         try:
-            await self._host.cluster.patch(DEPLOYMENT, name, namespace, body, sub="status", manager="torpor-kubelet")
+            await self._host.cluster.patch(DEPLOYMENT, name, namespace, body, sub="status")
         except (errors.NotFoundError, errors.ConflictError):
             return  # it is gone, or another one has its name: the informer will say so
 

@@ -100,7 +100,7 @@ class Slices:
             return
         name, namespace = metadata["name"], metadata["namespace"]
         with contextlib.suppress(errors.NotFoundError):
-            await self._cluster.patch(ENDPOINT_SLICE, name, namespace, slice_, how=Patch.MERGE, manager=MANAGER)
+            await self._cluster.patch(ENDPOINT_SLICE, name, namespace, slice_, how=Patch.MERGE)
 
     async def _delete(self, slice_: Object) -> None:
         metadata = slice_["metadata"]

@@ -60,9 +60,7 @@ class Statuses:
         # With its uid: a status must never reach a successor of the same name.
         body = {"metadata": {"uid": uid}, "status": {**told, **gone}}
         try:
-            await self._cluster.patch(
-                POD, metadata["name"], metadata["namespace"], body, sub="status", manager="torpor-kubelet"
-            )
+            await self._cluster.patch(POD, metadata["name"], metadata["namespace"], body, sub="status")
         except (errors.NotFoundError, errors.ConflictError):
             self._lives.pop(uid, None)
             for handler in self._handlers:
