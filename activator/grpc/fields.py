@@ -9,6 +9,7 @@ from hpack import NeverIndexedHeaderTuple
 from activator.grpc import timeouts
 from activator.grpc.connection import Headers
 from activator.proxy import forwarding, identity
+from activator.proxy.headers import PRUNED
 from activator.routing.match import TAG
 from activator.waiting.asked import PRIORITY
 from torpor.errors import HeadTooLargeError, InvalidInputError, UnsupportedError
@@ -16,7 +17,7 @@ from torpor.errors import HeadTooLargeError, InvalidInputError, UnsupportedError
 OVERHEAD = 32
 """Of each field, in the size of a header list (RFC 9113, 6.5.2)."""
 
-_SPECIAL = frozenset(
+_SPECIAL = PRUNED | frozenset(
     {
         b"content-type",
         b"forwarded",

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from activator.grpc import fields
 from activator.proxy import forwarding, identity
 from activator.proxy.forwarding import PRIVATE, Networks
 from activator.proxy.headers import PRUNED
@@ -193,6 +194,15 @@ async def test_proxies_of_ours_are_believed() -> None:
         b"x-forwarded-host": b"evil.test",
         b"x-forwarded-proto": b"https",
     }
+
+
+def test_nor_by_http2() -> None:
+    """Its fields are read by the same list."""
+    pseudo = [(b":method", b"GET"), (b":path", b"/"), (b":authority", HOST), (b":scheme", b"http")]
+    head = fields.read([*pseudo, *((name, b"forged") for name in PRUNED), (b"x-mine", b"1")], 65536)
+    seen = {name for name, _ in fields.for_pod(head, b"/", b"127.0.0.1", b"http", b"id", believed=True)}
+    assert b"x-mine" in seen
+    assert not seen & PRUNED
 
 
 @pytest.mark.parametrize("name", sorted(PRUNED), ids=bytes.decode)
