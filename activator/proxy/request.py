@@ -197,6 +197,7 @@ class RequestReader:
         exchange = Exchange(self._client, head_only=method == b"HEAD")
         # The plain case: HTTP/1.1 (or it would not be kept alive without having asked), nothing that is rare.
         plain = self._rare is None and host is not None and url[:1] == b"/" and b"#" not in url
+        plain = plain and method != b"CONNECT"  # of which a pod would make a tunnel
         if plain and host is not None and self._parser.should_keep_alive():
             if host != self._marks_host:
                 self._marks, self._marks_host = self._marks_for(host, {}), host
