@@ -200,6 +200,8 @@ class ClientLine(Connection[Call]):
     def _waits_for(self, *, busy: bool) -> tuple[object, float | None]:
         """Return what the client should change by doing its part, and the longest time it may take; None: any."""
         limits = self.door.limits
+        if self.ended:
+            return "over", limits.linger_s
         unwritten = self.transport.get_write_buffer_size()
         if self.write_paused or self.transport.is_closing():
             return ("unwritten", unwritten), limits.body_silence_s
@@ -211,7 +213,7 @@ class ClientLine(Connection[Call]):
         return None, None
 
     def _too_slow(self) -> None:
-        if self.write_paused or self.transport.is_closing():
+        if self.ended or self.write_paused or self.transport.is_closing():
             self._over("the client takes nothing")
             self.transport.abort()
         else:

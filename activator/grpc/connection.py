@@ -30,6 +30,8 @@ LEAST_WINDOW = 65_535
 CONNECTION_WINDOW = 2**20
 """Of all streams together. It is opened again at once: what holds a sender back is its stream's own window, so that a
 request that waits never stops another on the same connection."""
+LINGER_BYTES = 2**22
+"""Of a peer that was told to go, so much is read and dropped, so that it can read why."""
 SLICE = 16_384
 """So much is parsed between two looks at the limits."""
 ANY = 2**31 - 1
@@ -151,6 +153,7 @@ class Connection(asyncio.Protocol, Generic[Owner]):
         self._scheduled = False
         self._read_paused = False
         self._received = 0
+        self._linger_left = LINGER_BYTES
         self._handlers = self.handlers()
 
     # --- what a subclass says ----------------------------------------------------------------------------------
@@ -202,16 +205,27 @@ class Connection(asyncio.Protocol, Generic[Owner]):
         self.transport.write(frames.PREFACE + first if client_side else first)
 
     def data_received(self, data: bytes) -> None:
+        if self._drop(data):
+            return
         self.heard += 1
         for at in range(0, len(data), SLICE):
             if self.ended:
                 return
             self._take(data[at : at + SLICE] if len(data) > SLICE else data)
 
+    def _drop(self, data: bytes) -> bool:
+        """Tell whether what comes is of no use any more; not too much of it."""
+        if self.ended:
+            self._linger_left -= len(data)
+            if self._linger_left < 0:
+                self.transport.abort()
+        return self.ended
+
     def _take(self, data: bytes) -> None:
         sifted = self.sieve.feed(data, self._control_frames)
         if isinstance(sifted, Excess):
-            self.fail(ErrorCodes.ENHANCE_YOUR_CALM, sifted.value)
+            too_long = sifted is Excess.FRAME
+            self.fail(ErrorCodes.FRAME_SIZE_ERROR if too_long else ErrorCodes.ENHANCE_YOUR_CALM, sifted.value)
             return
         try:
             happened = self.h2.receive_data(sifted)
@@ -392,7 +406,12 @@ class Connection(asyncio.Protocol, Generic[Owner]):
         if not self.transport.is_closing():
             last = self.h2.highest_inbound_stream_id
             self.transport.write(said + frames.goaway(last, int(code), why.encode()[:200]))
-            self.transport.close()
+            # Closing with data unread would destroy what was said: the peer shall close, or the watch does.
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
+                self.transport.resume_reading()
+            else:
+                self.transport.close()
         self._over(why)
 
     def abort(self) -> None:

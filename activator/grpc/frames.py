@@ -11,6 +11,8 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 FRAME_BYTES = 16_384
 """Longest frame that we take: the protocol's own default."""
 HEAD = 9
+GOAWAY_BYTES = 8
+"""At least."""
 
 DATA, HEADERS, PRIORITY, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 2, 4, 6, 7, 8, 9
 END_STREAM, END_HEADERS = 0x1, 0x4
@@ -24,6 +26,7 @@ class Excess(Enum):
 
     CONTROL = "more frames without content than anybody needs"
     HEADERS = "a header block over any limit"
+    FRAME = "a frame longer than was allowed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,22 +76,17 @@ class Sieve:
             kind, flags = data[at + 3], data[at + 4]
             after = at + HEAD + length
             self.frames += 1
-            if kind == GOAWAY and not self.in_block and length <= FRAME_BYTES:
+            if length > FRAME_BYTES:
+                return Excess.FRAME  # h2 would keep up to 16 MiB of it before it says so
+            if kind == GOAWAY and not self.in_block and length >= GOAWAY_BYTES:
                 parts.append(data[begin:at])
                 begin = at
                 if after > end:
                     break  # wait for all of it
                 self._leaves(data[at + HEAD : after])
                 begin = after
-            elif kind in {HEADERS, CONTINUATION}:
-                self._block = length if kind == HEADERS else self._block + length
-                self.in_block = not flags & END_HEADERS
-                if self._block > self._limit:
-                    return Excess.HEADERS
-            elif kind in _IDLE_TALK or kind > CONTINUATION or (kind == DATA and not length and not flags & END_STREAM):
-                self.idle_talk += 1
-                if self.idle_talk > allowed:
-                    return Excess.CONTROL
+            elif kind != WINDOW_UPDATE and (excess := self._count(kind, flags, length, allowed)) is not None:
+                return excess
             at = after
         if at < end:  # a part of a frame's head, or of a GOAWAY
             self._kept = data[at:]
@@ -99,12 +97,21 @@ class Sieve:
             self._skip = at - end
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
+    def _count(self, kind: int, flags: int, length: int, allowed: int) -> Excess | None:
+        if kind in {HEADERS, CONTINUATION}:
+            self._block = length if kind == HEADERS else self._block + length
+            self.in_block = not flags & END_HEADERS
+            return Excess.HEADERS if self._block > self._limit else None
+        if kind in _IDLE_TALK or kind > CONTINUATION or (kind == DATA and not length and not flags & END_STREAM):
+            self.idle_talk += 1
+            return Excess.CONTROL if self.idle_talk > allowed else None
+        return None
+
     def _leaves(self, body: bytes) -> None:
-        if len(body) >= 8:
-            last, code = int.from_bytes(body[:4], "big") & 0x7FFFFFFF, int.from_bytes(body[4:8], "big")
-            # A second one can only lower what the first has promised.
-            last = last if self.goaway is None else min(last, self.goaway.last)
-            self.goaway = GoAway(last, code, body[8:])
+        last, code = int.from_bytes(body[:4], "big") & 0x7FFFFFFF, int.from_bytes(body[4:8], "big")
+        # A second one can only lower what the first has promised.
+        last = last if self.goaway is None else min(last, self.goaway.last)
+        self.goaway = GoAway(last, code, body[GOAWAY_BYTES:])
 
 
 def goaway(last: int, code: int = 0, said: bytes = b"") -> bytes:

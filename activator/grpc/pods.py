@@ -61,6 +61,10 @@ class PodLine(Connection[Asker]):
         self.streams[number] = stream
         asker.attached(stream)
 
+    def fail(self, code: ErrorCodes | int, why: str) -> None:
+        super().fail(code, why)
+        self.transport.abort()  # it need not be told
+
     def retire(self) -> None:
         """Take no more calls, and close when those there are have ended."""
         self.leaving = True

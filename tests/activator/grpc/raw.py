@@ -150,7 +150,11 @@ async def raw(
     sock.settimeout(0)
     if receive_buffer is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-    await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
+    try:
+        await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
+    except OSError:
+        sock.close()
+        raise
     reader, writer = await asyncio.open_connection(
         sock=sock, limit=receive_buffer or 65536, ssl=tls, server_hostname=HOST if tls else None
     )

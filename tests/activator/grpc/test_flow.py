@@ -1,0 +1,122 @@
+"""Backpressure: whoever does not read stops whoever writes, all the way, and memory stays small."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from activator.settings import ClientLimits
+from tests.activator.grpc.doorway import call, channel, code_of, grpc_doorway, path, served
+from tests.activator.grpc.pods import pod
+from tests.activator.grpc.raw import raw
+from tests.activator.grpc.scripted import HEAD, OK, Line, scripted
+from tests.activator.proxy.doorway import Doorway
+from tests.support.until import until
+
+
+def held(door: Doorway) -> int:
+    """Bytes of bodies that the door holds."""
+    lines = [line for lines in door.pool.http2._open.values() for line in lines]
+    ends = [*lines, *door.door.connections]
+    return sum(
+        end.transport.get_write_buffer_size() + sum(stream.queued for stream in end.streams.values()) for end in ends
+    )
+
+
+async def test_a_client_that_does_not_read() -> None:
+    """The pod stops after some hundred kilobytes of 1.5 MB; when the client reads on, all of it comes."""
+    async with served() as (door, made, _), raw(door.server.ports[-1]) as client:
+        client.credit = False
+        number = await client.ask("Count", b"1500")
+        await until(lambda: made.produced > 50)
+        before = -1
+        while made.produced != before:  # until it stands still
+            before = made.produced
+            await asyncio.sleep(0.2)
+        assert before < 500
+        assert held(door) < 200_000
+        client.credit = True
+        client.h2.increment_flow_control_window(2**20)
+        client.h2.increment_flow_control_window(2**20, number)
+        await client.flush()
+        answer = await client.answer(number)
+        assert answer.trailers["grpc-status"] == "0"
+        assert made.produced == 1500
+
+
+async def test_a_client_that_does_not_read_stops_nobody_else() -> None:
+    """The other calls on its connection go on, and those of other clients to the same pod."""
+    async with served() as (door, made, other), raw(door.server.ports[-1]) as client:
+        client.credit = False
+        client.h2.increment_flow_control_window(2**24)  # of all streams; the one stream's own stays small
+        stuck = await client.ask("Count", b"1500")
+        await client.until(lambda: len(client.answers[stuck].body) > 60_000)
+        assert await call(other, "Echo", b"x" * 200_000) == b"x" * 200_000
+        more = await client.answer(await client.ask("Echo", b"y" * 1000))
+        assert more.trailers["grpc-status"] == "0"
+        assert not client.answers[stuck].ended
+        assert made.produced < 500
+
+
+async def test_a_pod_that_does_not_read() -> None:
+    """The client stops after some hundred kilobytes of 100 MB."""
+    written = 0
+    go_on = asyncio.Event()
+
+    async def behave(line: Line) -> None:
+        line.acknowledge = False
+        number = await line.request()
+        await go_on.wait()
+        line.h2.send_headers(number, HEAD)
+        line.h2.send_headers(number, OK, end_stream=True)
+        await line.flush()
+        await line.read()
+
+    async def messages() -> AsyncIterator[bytes]:
+        nonlocal written
+        for _ in range(100_000):
+            written += 1000
+            yield b"x" * 1000
+
+    async with scripted(behave) as made, grpc_doorway() as (door, port), channel(port) as client:
+        door.deploy("app", made.port)
+        upload = client.stream_unary(path("Add"))(messages())
+        await until(lambda: written > 60_000)
+        before = -1
+        while written != before:
+            before = written
+            await asyncio.sleep(0.2)
+        assert before < 2_000_000
+        assert held(door) < 200_000
+        upload.cancel()
+        go_on.set()
+        await until(lambda: door.throttler().in_flight == 0)
+
+
+async def test_calls_that_wait_hold_one_window_each() -> None:
+    """A client that sends much before there is a pod is stopped at its stream's window, until there is one."""
+    async with pod() as made, grpc_doorway() as (door, port), channel(port) as client:
+        door.deploy("app", concurrency=1)
+        calls = [asyncio.ensure_future(_answer(client, b"x" * 300_000)) for _ in range(10)]
+        await until(lambda: door.throttler().queued == 10 and door.throttler().held >= 10 * 65_535)
+        await door.watched()
+        assert door.throttler().held <= 10 * 65_536
+        door.scale("app", made.port)
+        assert await asyncio.gather(*calls) == [b"x" * 300_000] * 10
+
+
+async def _answer(client: object, message: bytes) -> bytes:
+    return await call(client, "Echo", message)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("size", [100_001, 3_000_000])
+async def test_a_body_over_the_limit(size: int) -> None:
+    """RESOURCE_EXHAUSTED, and the connection is as good as before."""
+    limits = ClientLimits(body_bytes=100_000)
+    async with served(client=limits) as (_, _, client):
+        code, message = await code_of(call(client, "Echo", b"x" * size))
+        assert code.name == "RESOURCE_EXHAUSTED"
+        assert "limit of 100000 bytes" in message
+        assert await call(client, "Echo", b"small") == b"small"
