@@ -73,7 +73,7 @@ class Door:
         self.limits = limits
         self.clock = clock
         self.waiting = waiting or Waiting()
-        self.shelf = shelf or Shelf(Deferring())
+        self.shelf = Shelf(Deferring()) if shelf is None else shelf  # an empty one is false
         self.stage_of = stage_of
         self.mirroring = Mirroring(self)
         self.connections: set[Connection] = set()

@@ -16,7 +16,7 @@ from activator.proxy import answers
 from activator.proxy.exchange import Client, Exchange
 from activator.proxy.headers import nominated, without
 from activator.waiting.shelf import Deferred
-from torpor.errors import InvalidInputError, NotFoundError, TooLargeError, TorporError, UnavailableError, UpstreamError
+from torpor.errors import MethodError, NotFoundError, TooLargeError, TorporError, UnavailableError, UpstreamError
 
 PATH = b"/.torpor/"
 REQUESTS = PATH + b"requests/"
@@ -89,7 +89,9 @@ class Polled(Own):
         elif self._method in {b"GET", b"HEAD"}:
             self._show(deferred)
         else:
-            self._refuse(InvalidInputError("method", self._method.decode(), "use GET to look, or DELETE to cancel"))
+            what = self._method.decode("latin-1")
+            error = MethodError(f"{what} does nothing here: GET looks, DELETE cancels")
+            self._refuse(error, b"Allow: GET, HEAD, DELETE\r\n")
 
     def _show(self, deferred: Deferred) -> None:
         if deferred.running is not None:
@@ -100,9 +102,9 @@ class Polled(Own):
         else:
             self._say(deferred.status, deferred.lines + DONE + self.echo, b"".join(deferred.body))
 
-    def _refuse(self, error: TorporError) -> None:
+    def _refuse(self, error: TorporError, lines: bytes = b"") -> None:
         said = answers.parts(error)
-        self._say(said.status, said.lines + self.echo, said.body)
+        self._say(said.status, said.lines + lines + self.echo, said.body)
 
 
 class Later(Own):
@@ -180,6 +182,8 @@ class Later(Own):
         run = Run(self, deferred)
         deferred.running = run
         run.start()
+        if run.upstream is not None:
+            run.upstream.flush()
         if deferred.error is not None:  # it is not even tried
             self._refuse(deferred.error)
             return
