@@ -24,11 +24,19 @@ from torpor.local.apiserver.settings import parse
 from torpor.spec.kinds import CONFIG_MAP, NAMESPACE, SECRET
 
 
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[tuple[Server, Api]]:
-    """A server that the test may end."""
-    with serving(tmp_path) as pair:
+@pytest.fixture(scope="module")
+def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Api]]:
+    with serving(tmp_path_factory.mktemp("mortal")) as pair:
         yield pair
+
+
+@pytest.fixture
+def own(mortal: tuple[Server, Api]) -> tuple[Server, Api]:
+    """A server that the test may end."""
+    server, _ = mortal
+    if server.process is None or server.process.poll() is not None:
+        server.start()
+    return mortal
 
 
 def test_killed(own: tuple[Server, Api]) -> None:
