@@ -42,7 +42,8 @@ def test_a_service_from_apply_to_delete(laptop: Laptop, examples: Path) -> None:
     assert (answer.status_code, answer.text) == (200, "Hello World!\n")
 
     for kind, writer in (("configuration", "controller"), ("pods", "kubelet")):
-        shown = laptop.kubectl("get", kind, "-l", "serving.knative.dev/service=hello", "--show-managed-fields", "-oyaml")
+        label = "serving.knative.dev/service=hello"
+        shown = laptop.kubectl("get", kind, "-l", label, "--show-managed-fields", "-o", "yaml")
         assert set(re.findall(r"manager: (\S+)", shown.stdout)) == {writer}
 
     pods = laptop.kubectl("get", "pods", "-l", "serving.knative.dev/service=hello", "-o", "name").stdout.split()

@@ -150,6 +150,7 @@ async def test_replicas_rise_under_load_and_no_pod_gets_more_than_its_concurrenc
             answers = await asyncio.gather(*(http.get(f"/?n={number}&s=0.5") for number in range(120)))
         assert {each.status_code for each in answered(answers)} == {200}
         assert len({each.json()["pid"] for each in answers}) == 3
+        assert max(each.json()["most"] for each in answers) == 4, "all slots of a pod are used, and no more than those"
 
 
 def answered(answers: list[httpx.Response]) -> list[httpx.Response]:

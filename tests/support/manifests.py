@@ -8,18 +8,25 @@ SOON = {"autoscaling.knative.dev/window": "6s"}
 """The shortest window there is: zero comes six seconds after the last request."""
 
 SERVER = """
-import json, os, signal, sys, time
+import json, os, signal, sys, threading, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 class Server(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    lock, in_flight, most = threading.Lock(), 0, 0
 
     def do_GET(self):
+        with self.lock:
+            Server.in_flight += 1
+            Server.most = max(Server.most, Server.in_flight)
         query = parse_qs(urlsplit(self.path).query)
         print("got", self.path, flush=True)
         time.sleep(float(query.get("s", ["0"])[0]))
-        body = json.dumps({"pid": os.getpid(), "n": query.get("n", [None])[0]}).encode()
+        with self.lock:
+            Server.in_flight -= 1
+        said = {"pid": os.getpid(), "n": query.get("n", [None])[0], "most": Server.most}
+        body = json.dumps(said).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -40,7 +47,11 @@ time.sleep(float(os.environ.get("START_SECONDS", "0")))
 signal.signal(signal.SIGTERM, stop)
 Threaded(("127.0.0.1", int(os.environ["PORT"])), Server).serve_forever()
 """
-"""Answers `/?n=N&s=S` with N after S seconds, and says in its log what it was asked."""
+"""Answers `/?n=N&s=S` with N after S seconds, and says in its log what it was asked.
+
+With it goes `most`: how many requests it had at once so far, at most. A request counts until its answer begins: with
+the last byte of that somebody else may come.
+"""
 
 
 def knative_service(
