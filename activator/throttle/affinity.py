@@ -8,7 +8,7 @@ goes moves its own arcs' sessions alone, and every activator computes the same.
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from collections.abc import Collection
 from hashlib import blake2b
 from math import ceil
@@ -24,6 +24,8 @@ BALANCE = 1.25
 """No pod is given more than this times the average, so that one busy session does not drown its neighbours."""
 CALM = 8
 """Up to so many requests a pod is not called loaded: two requests of one session are no reason to part them."""
+FEW = 10
+"""Where fewer than one arc in so many changes, they are put in and taken out one by one, which is quicker than all."""
 LOOK = 64
 """Arcs that are looked at; beyond, the revision is so full that any pod with room will do."""
 
@@ -64,10 +66,20 @@ class Sessions(Generic[P]):
         members = frozenset(pods)
         if members == self._members:
             return
-        kept = [arc for arc in self._ring if arc[2] in members]
+        ring, gone = self._ring, self._members - members
+        if len(gone) * FEW < len(self._members):
+            for name in (_name(pod.at) for pod in gone):
+                for end in arcs(name):
+                    del ring[bisect_left(ring, (end, name))]
+        else:
+            ring = [arc for arc in ring if arc[2] in members]
         added = [(end, name, pod) for pod in members - self._members for name in (_name(pod.at),) for end in arcs(name)]
-        self._ring = sorted(kept + added)  # quick, for most of it is in order
-        self._members = members
+        if len(added) * FEW < len(ring):
+            for arc in added:
+                insort(ring, arc)
+        else:
+            ring = sorted(ring + added)
+        self._ring, self._members = ring, members
 
     def named_in(self, head: bytes) -> bytes | None:
         """Return the name of the session that a request's head tells; None where it tells none."""
@@ -118,7 +130,7 @@ def arcs(name: str) -> list[int]:
 
 
 def _name(at: Endpoint) -> str:
-    return at.uid or f"{at.host}:{at.port}"
+    return " ".join(map(str, at))  # all of it: a pod may have two addresses
 
 
 def _pattern(affinity: Affinity) -> re.Pattern[bytes]:

@@ -26,12 +26,13 @@ class Pod:
     name: str
     in_flight: int = 0
     limit: int = 2**20
+    host: str = "127.0.0.1"
     held: bool = False
     ejected: bool = False
 
     @property
     def at(self) -> Endpoint:
-        return Endpoint(self.name, f"uid-{self.name}", "127.0.0.1", 1)
+        return Endpoint(self.name, f"uid-{self.name}", self.host, 1)
 
 
 def ring(pods: list[Pod], *, strict: bool = False) -> Sessions[Pod]:
@@ -98,6 +99,11 @@ def test_a_session_s_place_is_the_same_in_every_process() -> None:
     """Not Python's hash, which is another one in each."""
     assert point(b"session") == 0x24F89FA18D88A5B5
     assert len(affinity.arcs("uid")) == 96
+
+
+def test_a_pod_with_two_addresses_is_on_the_ring_by_both() -> None:
+    """As one that has IPv4 and IPv6."""
+    assert len(ring([Pod("a"), Pod("a", host="::1")])._ring) == 192
 
 
 def test_shares_are_about_equal() -> None:
@@ -196,13 +202,31 @@ def test_no_pods_no_choice() -> None:
         assert ring([], strict=strict).choose(1, 0) is None
 
 
-def test_a_thousand_pods_cost_no_more_than_a_look_at_each() -> None:
-    """The ring is ordered anew, not made anew: a pod more adds its own arcs."""
-    sessions = ring(fleet(1000))
+@pytest.mark.parametrize("count", [1, 3, 30, 300])
+def test_a_ring_is_in_order_however_it_came_about(count: int) -> None:
+    """A few pods are put into it, many are ordered with it: what counts is who is there."""
+    sessions = ring(fleet(count))
     arcs = list(sessions._ring)
-    sessions.set_pods([*sessions._members, Pod("new")])
+    new = Pod("new")
+    sessions.set_pods([*sessions._members, new])
     assert len(sessions._ring) == len(arcs) + 96
-    assert [arc for arc in sessions._ring if arc[2].name != "new"] == arcs
+    assert [arc for arc in sessions._ring if arc[2] is not new] == arcs
+    assert [arc[:2] for arc in sessions._ring] == sorted(arc[:2] for arc in sessions._ring)
+    sessions.set_pods([pod for pod in sessions._members if pod is not new])
+    assert sessions._ring == arcs
+    sessions.set_pods([])
+    assert sessions._ring == []
+
+
+@given(st.lists(st.frozensets(st.integers(0, 30)), max_size=8))
+@settings(max_examples=50)
+def test_what_is_on_a_ring_is_who_is_there(steps: list[frozenset[int]]) -> None:
+    """Whatever came and went before."""
+    pods = fleet(31)
+    sessions = ring([])
+    for step in steps:
+        sessions.set_pods([pods[number] for number in step])
+        assert sessions._ring == ring([pods[number] for number in step])._ring
 
 
 # --- what names a session ----------------------------------------------------------------------------------------
