@@ -242,7 +242,12 @@ class Exchange:
         throttler, now_s = self.throttler, self.arrived_s
         try:
             said = asleep.answer(
-                throttler.terms.asleep, self.head, throttler.metadata, waking=throttler.waking, now_s=now_s
+                throttler.terms.asleep,
+                self.head,
+                throttler.metadata,
+                probe=None if self.asked is None else self.asked.probe,
+                waking=throttler.waking,
+                now_s=now_s,
             )
         except TorporError as error:
             self.refused(error)

@@ -13,7 +13,7 @@ import math
 import orjson
 
 from activator.proxy import answers
-from activator.proxy.exchange import Client, Exchange
+from activator.proxy.exchange import INCOMPLETE, Client, Exchange
 from activator.proxy.headers import nominated, without
 from activator.waiting.shelf import Deferred
 from torpor.errors import MethodError, NotFoundError, TooLargeError, TorporError, UnavailableError, UpstreamError
@@ -114,7 +114,7 @@ class Later(Own):
 
     def __init__(self, like: Exchange, prefix: bytes) -> None:
         super().__init__(like)
-        self.throttler = like.throttler
+        self.throttler, self.copy = like.throttler, like.copy
         self.head = like.head.replace(b"\r\nExpect: 100-continue\r\n", b"\r\n", 1) if like.expects else like.head
         self._prefix = prefix
         """Of the path by which the client reaches the service."""
@@ -207,6 +207,8 @@ class Later(Own):
             self.error = error  # for when its turn has come
 
     def _forget(self) -> None:
+        if self.copy is not None:
+            self.copy.drop(INCOMPLETE)
         deferred, self._deferred = self._deferred, None
         if deferred is not None:
             self.client.door.shelf.drop(deferred)

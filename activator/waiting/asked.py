@@ -12,7 +12,8 @@ from torpor.errors import InvalidInputError
 PRIORITY = b"torpor-priority"
 DEADLINE = b"torpor-deadline"
 PREFER = b"prefer"
-HEADERS = frozenset({PRIORITY, DEADLINE, PREFER})
+PROBE = b"k-network-probe"
+HEADERS = frozenset({PRIORITY, DEADLINE, PREFER, PROBE})
 """In lower case; where none of them came, nothing is asked."""
 
 MAX_DEADLINE_S = 24 * 3600.0
@@ -34,6 +35,8 @@ class Asked:
     """From its arrival to the last byte of its answer."""
     later: bool = False
     """The client will come back for the answer."""
+    probe: bytes | None = None
+    """What Knative's probe wants to hear; None: it is no such probe."""
 
 
 def read(rare: Mapping[bytes, bytes]) -> tuple[Asked, bytes]:
@@ -45,7 +48,8 @@ def read(rare: Mapping[bytes, bytes]) -> tuple[Asked, bytes]:
     lines = b"" if raw_priority is None else b"Torpor-Priority: %b\r\n" % raw_priority
     if others:
         lines += b"Prefer: %b\r\n" % others
-    return Asked(priority, None if raw_deadline is None else _deadline_s(raw_deadline), later), lines
+    deadline_s = None if raw_deadline is None else _deadline_s(raw_deadline)
+    return Asked(priority, deadline_s, later, rare.get(PROBE)), lines
 
 
 def deadline_line(left_s: float) -> bytes:

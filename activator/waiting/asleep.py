@@ -17,7 +17,7 @@ JSON = b"Content-Type: application/json\r\n"
 
 # Heads were written by us: a request line, then `Name: value` lines.
 _LINE = re.compile(rb"(GET|HEAD) ([^ ?]*)(?:\?[^ ]*)? ")
-_PROBE = re.compile(rb"\r\n(?i:user-agent: kube-probe/|k-network-probe: ([^\r\n]*))")
+_PROBE = re.compile(rb"\r\n(?i:user-agent): kube-probe/")
 _CREDENTIALS = re.compile(rb"\r\n(?i:authorization|cookie): ")
 _MODEL_READY = re.compile(rb"/v2/models/([^/]+)(?:/versions/[^/]+)?/ready\Z|/v1/models/([^/:]+)\Z")
 _METADATA = re.compile(
@@ -33,11 +33,6 @@ class Answer(NamedTuple):
     body: bytes
 
 
-def is_probe(head: bytes) -> bool:
-    """Tell whether a request is one by which Kubernetes or Knative looks whether somebody is there."""
-    return _PROBE.search(head) is not None
-
-
 def metadata_path(head: bytes) -> bytes | None:
     """Return what a request asks of the model's metadata, as its path; None where it asks something else.
 
@@ -49,13 +44,17 @@ def metadata_path(head: bytes) -> bytes | None:
     return line[2]
 
 
-def answer(asked: Asleep, head: bytes, metadata: Metadata | None, *, waking: bool, now_s: float) -> Answer | None:
+def answer(
+    asked: Asleep, head: bytes, metadata: Metadata | None, *, probe: bytes | None = None, waking: bool, now_s: float
+) -> Answer | None:
     """Return what to answer in place of a pod, None where the request wakes the revision as any other.
 
-    Raises UnavailableError where the owner wants metadata never to wake it, and none is known.
+    `probe` is what one of Knative's wants to hear; Kubernetes' own are known by their name. Raises UnavailableError
+    where the owner wants metadata never to wake it, and none is known.
     """
-    if is_probe(head):
-        return _probed(head, waking=waking)
+    if probe is not None or _PROBE.search(head):
+        # The door is there and takes requests: that is what a probe asks, whatever its path.
+        return Answer(200, _state(waking=waking) + b"Content-Type: text/plain\r\n", probe or b"asleep")
     line = _LINE.match(head)
     if line is None:
         return None
@@ -72,13 +71,6 @@ def answer(asked: Asleep, head: bytes, metadata: Metadata | None, *, waking: boo
         if asked.never_for_metadata:
             raise UnavailableError("the model is asleep and has not yet said this of itself; an inference wakes it")
     return None
-
-
-def _probed(head: bytes, *, waking: bool) -> Answer:
-    """The door is there and takes requests: that is what the probe asks, whatever its path."""
-    found = _PROBE.search(head)
-    said = b"" if found is None or found[1] is None else found[1]
-    return Answer(200, _state(waking=waking) + b"Content-Type: text/plain\r\n", said or b"asleep")
 
 
 def _health(path: bytes) -> tuple[int, dict[str, object]] | None:

@@ -74,7 +74,6 @@ def test_a_state_that_will_change_is_told() -> None:
     [
         pytest.param("User-Agent: kube-probe/1.32", b"asleep", id="the kubelet's"),
         pytest.param("user-agent: kube-probe/1.9+", b"asleep", id="an older one's"),
-        pytest.param("K-Network-Probe: activator", b"activator", id="Knative's"),
     ],
 )
 def test_probes_never_wake(line: str, body: bytes) -> None:
@@ -84,7 +83,15 @@ def test_probes_never_wake(line: str, body: bytes) -> None:
     assert (said.status, said.body) == (200, body)
 
 
-@pytest.mark.parametrize("line", ["User-Agent: curl/8 kube-probe/1", "X-K-Network-Probe: a", "X: kube-probe/1"])
+@pytest.mark.parametrize(("probe", "body"), [(b"activator", b"activator"), (b"", b"asleep")])
+def test_knatives_probes_hear_what_they_want(probe: bytes, body: bytes) -> None:
+    """By their header, which pods do not see."""
+    said = asleep.answer(Asleep(), head("/"), None, probe=probe, waking=False, now_s=0.0)
+    assert said is not None
+    assert (said.status, said.body) == (200, body)
+
+
+@pytest.mark.parametrize("line", ["User-Agent: curl/8 kube-probe/1", "X: kube-probe/1"])
 def test_what_only_looks_like_a_probe_wakes(line: str) -> None:
     """The name stands at the beginning."""
     assert answer(Asleep(), head("/", line)) is None
