@@ -286,12 +286,7 @@ class RequestReader:
             raise InvalidInputError("HTTP version", version, "use 1.1")
         exchange.http10 = version == "1.0"
         exchange.keep_alive = self._parser.should_keep_alive()
-        if method == b"CONNECT":
-            raise UnsupportedError("CONNECT is for forward proxies; send the request itself")
-        named_host, target = split_target(self._url)
-        host = self._host if named_host is None else named_host
-        if b"#" in target:
-            raise InvalidInputError("request target", target.decode("latin-1"), "leave out the fragment")
+        host, target = self._read_target(method)
         if host is None:
             if not exchange.http10:
                 raise InvalidInputError("Host", None, "HTTP/1.1 requires it")
@@ -308,6 +303,17 @@ class RequestReader:
         if dropped:
             self._lines = without(self._lines, dropped)
         return host, target, marks
+
+    def _read_target(self, method: bytes) -> tuple[bytes | None, bytes]:
+        """Return (host, target as the pod shall see it)."""
+        if method == b"CONNECT":
+            raise UnsupportedError("CONNECT is for forward proxies; send the request itself")
+        named_host, target = split_target(self._url)
+        if target == b"*" and method != b"OPTIONS":
+            raise InvalidInputError("request target", "*", "use it with OPTIONS alone")
+        if b"#" in target:
+            raise InvalidInputError("request target", target.decode("latin-1"), "leave out the fragment")
+        return self._host if named_host is None else named_host, target
 
     def _read_context(self, entry: Entry) -> tuple[Entry, bytes]:
         """Return the entry that is meant, which may be a tag's, and the lines that tell the pod of tag and trace."""

@@ -3,10 +3,10 @@ r"""The corpus: what attackers and broken clients send, and what comes of it, as
 A case begins with `== its name`. Then come the answers (`answer 400 closed`: the statuses, and whether the connection
 ends), what reaches the pod (`pod METHOD TARGET BODY`, one line each; none: nothing does; `pod partial`: no more than
 the beginning of a request, which its body then breaks off), and after an empty line what the client sends. There the
-ends of the file's own lines mean nothing; `\r`, `\n`, `\t`, `\0`, `\\` and `\xNN` are bytes; `{70000*a}` is that many;
-a line that is `@` is the Host field of the service, `@/` the same and the end of the head. After it all the client sends
-`GET /after`, which must reach the pod if the connection stays open, and must not if it is closed; unless the case is to
-be sent `alone`. A case that is told `at once` depends on coming in one piece.
+ends of the file's own lines mean nothing; `\r`, `\n`, `\t`, `\0`, `\\` and `\xNN` are bytes; `{70000*a}` is that
+many; a line that is `@` is the Host field of the service, `@/` the same and the end of the head. After it all the
+client sends `GET /after`, which must reach the pod if the connection stays open, and must not if it is closed; unless
+the case is to be sent `alone`. A case that is told `at once` depends on coming in one piece.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def by_h11(raw: bytes) -> Reading:
             if parser.their_state is h11.MIGHT_SWITCH_PROTOCOL or parser.our_state is h11.MUST_CLOSE:
                 break
             parser.start_next_cycle()
-    except h11.RemoteProtocolError as error:
+    except h11.ProtocolError as error:  # the local one: it was CONNECT, and what follows is no HTTP
         raise UnreadableError(f"h11: {error}") from error
     return Reading(found, partial=bool(parser.trailing_data[0]))
 
