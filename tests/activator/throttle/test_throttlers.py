@@ -119,6 +119,41 @@ def test_a_revision_with_terms_that_are_not_allowed_is_served_with_the_defaults(
     assert "containerConcurrency" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("annotation", "value"),
+    [(names.ANSWER_WHILE_ASLEEP, "healthy"), (names.WAKES, "Predictor!"), (names.SESSION_AFFINITY, "sticky")],
+)
+def test_an_annotation_that_cannot_be_read_is_left_out_alone(
+    caplog: pytest.LogCaptureFixture, annotation: str, value: str
+) -> None:
+    """The others hold."""
+    cluster = Cluster()
+    good = {
+        names.ANSWER_WHILE_ASLEEP: "health",
+        names.WAKES: "predictor, explainer",
+        names.SESSION_AFFINITY: "header=X-User",
+        names.ACTIVATION_TIMEOUT: "5",
+    }
+    cluster.tell(REVISION, revision(annotations=good | {annotation: value}))
+    terms = cluster.throttler.terms
+    known = {
+        names.ANSWER_WHILE_ASLEEP: terms.asleep.health,
+        names.WAKES: terms.wakes == ("predictor", "explainer"),
+        names.SESSION_AFFINITY: terms.affinity is not None,
+    }
+    assert known == {each: each != annotation for each in known}
+    assert terms.activation_timeout_s == 5
+    assert annotation in caplog.text
+
+
+def test_what_a_revision_wakes_is_known_by_its_key() -> None:
+    """Of one that is not there it is nothing."""
+    cluster = Cluster()
+    assert cluster.throttlers.wakes(KEY) == ()
+    cluster.tell(REVISION, revision(annotations={names.WAKES: "b,a,b"}))
+    assert cluster.throttlers.wakes(KEY) == ("b", "a")
+
+
 # --- revisions that are expected -----------------------------------------------------------------------------------
 
 

@@ -15,9 +15,9 @@ from tests.activator.throttle.objects import KEY, container, pod
 from tests.support.clock import FakeClock
 from tests.support.cluster import FakeCluster
 from tests.support.until import until
-from torpor.kube import Informer
+from torpor.kube import Change, Informer
 from torpor.spec import names
-from torpor.spec.kinds import POD
+from torpor.spec.kinds import POD, Object
 
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 REPORT = {"state": "ready", "started_at": 100.0, "listening_at": 100.25, "ready_at": 101.0}
@@ -53,10 +53,10 @@ async def listening(answer: Answer) -> AsyncIterator[int]:
         yield server.sockets[0].getsockname()[1]
 
 
-def wakes_of(annotations: dict[str, str]) -> Wakes:
+def wakes_of(annotations: dict[str, str], clock: FakeClock | None = None) -> Wakes:
     informer = Informer(FakeCluster(), POD)  # type: ignore[arg-type]
     informer.items[KEY[0], "p"] = pod("p", STARTED, annotations=annotations, **STATUS)
-    return Wakes(informer, FakeClock())
+    return Wakes(informer, clock or FakeClock())
 
 
 async def learned(answer: Answer, annotations: dict[str, str]) -> Stages | None:
@@ -113,3 +113,48 @@ async def test_closing_does_not_wait_for_a_pod_that_is_silent() -> None:
         async with asyncio.timeout(0.4):
             await wakes.close()
         assert not wakes._asking
+
+
+WAITING = container(waiting={"reason": "ContainerCreating"})
+
+
+def change(old: Object | None, new: Object | None) -> Change:
+    return Change(POD, (KEY[0], "p"), old, new)
+
+
+def seen(*steps: tuple[float, Object | None]) -> Stages | None:
+    """Return what is known of a pod that woke after these changes; before each so many seconds pass."""
+    clock = FakeClock()
+    wakes, old = wakes_of({}, clock), None
+    for seconds, obj in steps:
+        clock.advance(seconds)
+        wakes.pod_changed(change(old, obj))
+        old = obj
+    clock.advance(0.15)
+    woken = Pod(Endpoint("p", "uid", "127.0.0.1", 1), 1)
+    wakes.woke(KEY, woken)
+    return woken.stages
+
+
+CREATED = pod("p", WAITING, uid="1")
+RUNS = pod("p", STARTED, uid="1")
+
+
+@pytest.mark.parametrize(
+    ("steps", "start_s"),
+    [
+        pytest.param([(0, CREATED), (3, RUNS)], 0.15, id="from when it was seen to run"),
+        pytest.param([(0, CREATED), (3, RUNS), (0.1, RUNS)], 0.25, id="not from a later change"),
+        pytest.param([(0, CREATED), (1, RUNS), (9, CREATED), (5, RUNS)], 0.15, id="a second try begins anew"),
+        pytest.param([(0, RUNS)], 2.0, id="it ran before we looked: Kubernetes says it, to the second"),
+        pytest.param([(0, CREATED), (1, RUNS), (5, None)], 2.0, id="one that is gone is forgotten"),
+        pytest.param(
+            [(0, CREATED), (1, RUNS), (5, pod("p", STARTED, uid="2"))], 2.0, id="one of the same name is another"
+        ),
+    ],
+)
+def test_a_start_is_timed_by_our_own_clock(steps: list[tuple[float, Object | None]], start_s: float) -> None:
+    """A request that took 0.2 s must not be told that its pod took 0.7 s to start."""
+    stages = seen(*steps)
+    assert stages is not None
+    assert stages.start_s == pytest.approx(start_s)
