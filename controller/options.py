@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 HTTP_PORT = 80
-"""URLs leave it out."""
+USUAL_PORTS = {"http": HTTP_PORT, "https": 443}
+"""URLs leave them out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +17,14 @@ class Options:
     http_port: int = HTTP_PORT
     gateway: str = ""
     """Host name under which pods reach the activator; empty: there is no name of its own for use inside."""
+    scheme: str = "http"
+    """What the activator speaks on that port: http, or https."""
 
     def url(self, name: str, namespace: str) -> str:
         """Return the URL under which everybody reaches a Route; of a tag the name is `{tag}-{route}`."""
-        port = "" if self.http_port == HTTP_PORT else f":{self.http_port}"
-        return f"http://{name}.{namespace}.{self.domain}{port}"
+        port = "" if self.http_port == USUAL_PORTS[self.scheme] else f":{self.http_port}"
+        return f"{self.scheme}://{name}.{namespace}.{self.domain}{port}"
 
     def address(self, name: str, namespace: str) -> str:
         """Return the URL for callers inside: the cluster's own name where there is a gateway, else the same."""
-        return f"http://{name}.{namespace}.svc.cluster.local" if self.gateway else self.url(name, namespace)
+        return f"{self.scheme}://{name}.{namespace}.svc.cluster.local" if self.gateway else self.url(name, namespace)

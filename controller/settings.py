@@ -36,6 +36,7 @@ def parse(arguments: Sequence[str]) -> Settings:
     parser.add_argument("--kubeconfig", help="credentials; without it, those of the pod's service account")
     parser.add_argument("--domain", default="localhost", help="services are NAME.NAMESPACE.DOMAIN")
     parser.add_argument("--http-port", default=str(HTTP_PORT), help="port of the activator in URLs; 80 is left out")
+    parser.add_argument("--https", action="store_true", help="the activator speaks TLS there; then 443 is left out")
     parser.add_argument(
         "--gateway", default="", help="name of the activator inside the cluster; gives Routes names of their own there"
     )
@@ -49,6 +50,7 @@ def parse(arguments: Sequence[str]) -> Settings:
         options=Options(
             domain=_host("--domain", given.domain),
             http_port=settings.integer("--http-port", given.http_port, minimum=1, maximum=65535),
+            scheme="https" if given.https else "http",
             gateway=_host("--gateway", given.gateway) if given.gateway else "",
         ),
         kubeconfig=Path(given.kubeconfig).expanduser().resolve() if given.kubeconfig else None,

@@ -87,9 +87,9 @@ def test_wrong_usage(args: list[str], started: list[list[str]], capsys: pytest.C
     assert started == []
 
 
-def test_help_has_an_example_and_promises_no_grpc(capsys: pytest.CaptureFixture[str]) -> None:
-    """What does not exist yet is said not to."""
+def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    """How it is started, and where services answer."""
     assert run(["up", "--help"]) == 0
     out = capsys.readouterr().out
     assert "Examples:\n    torpor up\n" in out
-    assert "Reserved: nothing listens there yet." in " ".join(out.split())
+    assert "Where services answer by gRPC." in " ".join(out.split())

@@ -21,10 +21,11 @@ def test_defaults_are_for_a_cluster() -> None:
 def test_everything_can_be_set() -> None:
     """As `torpor up` does, and a cluster's manifest."""
     settings = parse(
-        "--kubeconfig /k --domain example.com --http-port 8080 --gateway a.torpor.svc --knative on --ready-fd 3".split()  # noqa: SIM905
+        "--kubeconfig /k --domain example.com --http-port 8080 --gateway a.torpor.svc --knative on --ready-fd 3"
+        " --https".split()
     )
     assert settings.kubeconfig == Path("/k").resolve()
-    assert settings.options == Options("example.com", 8080, "a.torpor.svc")
+    assert settings.options == Options("example.com", 8080, "a.torpor.svc", "https")
     assert (settings.knative, settings.ready_fd) == ("on", 3)
 
 
@@ -50,6 +51,18 @@ def test_a_wrong_setting(arguments: list[str], says: str) -> None:
         pytest.param(Options("localhost", 8080), "http://a.b.localhost:8080", "http://a.b.localhost:8080", id="laptop"),
         pytest.param(
             Options("example.com", 80, "gw"), "http://a.b.example.com", "http://a.b.svc.cluster.local", id="cluster"
+        ),
+        pytest.param(
+            Options("example.com", 443, "gw", "https"),
+            "https://a.b.example.com",
+            "https://a.b.svc.cluster.local",
+            id="cluster with TLS",
+        ),
+        pytest.param(
+            Options("localhost", 80, "", "https"),
+            "https://a.b.localhost:80",
+            "https://a.b.localhost:80",
+            id="TLS where nobody expects it",
         ),
     ],
 )

@@ -74,11 +74,15 @@ def send(
     """A laptop's services are where its API is: their names are for the Host header, not for a name server."""
     parts = urlsplit(url)
     headers = {"Content-Type": "application/json"}
-    target = url.rstrip("/") + call.path
+    target, name = url.rstrip("/") + call.path, None
     if where.is_laptop:
         headers["Host"] = parts.netloc
-        target = f"http://{_host(where)}:{parts.port or 80}{call.path}"
-    return session.request(call.method, target, data=call.body, headers=headers, allow_redirects=False)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        target = f"{parts.scheme}://{_host(where)}:{port}{call.path}"
+        name = parts.hostname  # which a certificate is for; whom to trust, SSL_CERT_FILE says
+    return session.request(
+        call.method, target, data=call.body, headers=headers, allow_redirects=False, server_hostname=name
+    )
 
 
 def _host(where: Where) -> str:

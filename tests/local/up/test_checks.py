@@ -16,7 +16,12 @@ from torpor.local.apiserver.files import locked
 from torpor.local.up.checks import check
 from torpor.local.up.settings import Settings
 
-OPTIONS = {"--http-port": "http_port", "--api-port": "api_port", "--admin-port": "admin_port"}
+OPTIONS = {
+    "--http-port": "http_port",
+    "--grpc-port": "grpc_port",
+    "--api-port": "api_port",
+    "--admin-port": "admin_port",
+}
 
 
 @pytest.fixture
@@ -53,11 +58,6 @@ def test_a_port_that_is_taken(option: str, settings: Settings, taken: int) -> No
     """The error names the option and the port."""
     with pytest.raises(SettingError, match=f"{option}: {taken} is not allowed; something else listens there"):
         check(replace(settings, **{OPTIONS[option]: taken}))
-
-
-def test_nobody_listens_on_the_reserved_port_so_it_may_be_taken(settings: Settings, taken: int) -> None:
-    """Refusing to start for it would help nobody."""
-    assert check(replace(settings, grpc_port=taken)).grpc_port == taken
 
 
 def test_one_port_for_two_things(settings: Settings) -> None:

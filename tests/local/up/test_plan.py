@@ -28,6 +28,7 @@ settings = st.builds(
     api_port=ports,
     admin_port=ports,
     domain=names,
+    tls_secret=st.sampled_from(["", "default/door", "a/b.c"]),
 )
 
 
@@ -57,8 +58,17 @@ def test_the_services_are_started_as_their_contract_says() -> None:
         "kubelet": "-P -m torpor.local.kubelet --data-dir /data --kubeconfig /data/kubeconfig",
         "controller": "-P -m controller --kubeconfig /data/kubeconfig --domain localhost --http-port 8080",
         "activator": "-P -m activator --kubeconfig /data/kubeconfig --host 127.0.0.1 --domain localhost"
-        " --http-port 8080 --admin-port 9090 --token-file /data/token",
+        " --http-port 8080 --grpc-port 8081 --admin-port 9090 --token-file /data/token",
     }
+
+
+def test_with_tls_the_activator_has_a_certificate_and_urls_say_so() -> None:
+    """Who makes the URLs is told as well."""
+    given = replace(SETTINGS, tls_secret="default/door")
+    words = {service.name: " ".join(service.command) for stage in stages(given) for service in stage}
+    assert "--tls-secret default/door" in words["activator"]
+    assert words["controller"].endswith("--http-port 8080 --https")
+    assert "services https://NAME.NAMESPACE.localhost:8080, gRPC 127.0.0.1:8081" in announcement(given)
 
 
 def test_the_activator_outwaits_its_requests() -> None:
@@ -86,7 +96,7 @@ def test_the_controller_may_finish_what_it_writes() -> None:
 def test_the_line_that_says_where_everything_is(host: str, shown: str) -> None:
     """One line with every address that somebody can use, and the kubeconfig."""
     assert announcement(replace(SETTINGS, host=host)) == (
-        "torpor is ready: services http://NAME.NAMESPACE.localhost:8080, "
+        f"torpor is ready: services http://NAME.NAMESPACE.localhost:8080, gRPC {shown}:8081, "
         f"API https://{shown}:6443, admin http://{shown}:9090, kubeconfig /data/kubeconfig"
     )
 

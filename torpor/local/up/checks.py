@@ -11,9 +11,6 @@ from torpor.errors import SettingError
 from torpor.local.apiserver.files import locked
 from torpor.local.up.settings import Settings
 
-RESERVED = frozenset({"--grpc-port"})
-"""Nobody listens there yet, so whether it is free is nobody's business."""
-
 
 def check(settings: Settings) -> Settings:
     """Return the settings with each port 0 replaced by a free one; raises SettingError that names the option."""
@@ -28,9 +25,6 @@ def _with_ports(settings: Settings) -> Settings:
             twin = next((other for other, taken in chosen.items() if port and taken == port), None)
             if twin is not None:
                 raise SettingError(option, port, f"{twin} has that port already")
-            if option in RESERVED and port:
-                chosen[option] = port
-                continue
             listener = held.enter_context(_bound(option, settings.host, port))
             chosen[option] = listener.getsockname()[1]
     return replace(

@@ -39,15 +39,18 @@ def stages(settings: Settings) -> Stages:
     http = ("--domain", settings.domain, "--http-port", str(settings.http_port))
     host = ("--host", settings.host)
     api = (*data_dir, *host, "--port", str(settings.api_port))
+    grpc = ("--grpc-port", str(settings.grpc_port))
+    tls = ("--tls-secret", settings.tls_secret) if settings.tls_secret else ()
+    https = ("--https",) if settings.tls_secret else ()
     admin = ("--admin-port", str(settings.admin_port), "--token-file", str(settings.data_dir / "token"))
     return (
         (Service("apiserver", (*PYTHON, "torpor.local.apiserver", *api), patience_s=12),),
         (
             Service("kubelet", (*PYTHON, "torpor.local.kubelet", *data_dir, *kubeconfig), patience_s=35),
             # What it writes gets 5 s.
-            Service("controller", (*PYTHON, "controller", *kubeconfig, *http), patience_s=8),
+            Service("controller", (*PYTHON, "controller", *kubeconfig, *http, *https), patience_s=8),
             # Requests in flight get 30 s.
-            Service("activator", (*PYTHON, "activator", *kubeconfig, *host, *http, *admin), patience_s=35),
+            Service("activator", (*PYTHON, "activator", *kubeconfig, *host, *http, *grpc, *tls, *admin), patience_s=35),
         ),
     )
 
@@ -55,8 +58,10 @@ def stages(settings: Settings) -> Stages:
 def announcement(settings: Settings) -> str:
     """Return the line that says where everything is."""
     host = _reachable(settings.host)
+    scheme = "https" if settings.tls_secret else "http"
     return (
-        f"torpor is ready: services http://NAME.NAMESPACE.{settings.domain}:{settings.http_port}, "
+        f"torpor is ready: services {scheme}://NAME.NAMESPACE.{settings.domain}:{settings.http_port}, "
+        f"gRPC {host}:{settings.grpc_port}, "
         f"API https://{host}:{settings.api_port}, admin http://{host}:{settings.admin_port}, "
         f"kubeconfig {settings.kubeconfig}"
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from torpor import settings
 from torpor.errors import SettingError
 from torpor.spec.fields import DNS_LABEL
+from torpor.spec.secret import parse_secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +21,11 @@ class Settings:
     host: str
     http_port: int
     grpc_port: int
-    """Reserved: nothing listens on it yet."""
     api_port: int
     admin_port: int
     domain: str
+    tls_secret: str = ""
+    """NAMESPACE/NAME of the Secret with the certificate of both data ports; empty: they speak without TLS."""
 
     @property
     def kubeconfig(self) -> Path:
@@ -48,6 +50,8 @@ class Settings:
         words = ["--data-dir", str(self.data_dir), "--host", self.host, "--domain", self.domain]
         for option, port in self.ports().items():
             words += [option, str(port)]
+        if self.tls_secret:
+            words += ["--tls-secret", self.tls_secret]
         return tuple(words)
 
 
@@ -59,6 +63,7 @@ def parse(arguments: Sequence[str]) -> tuple[Settings, int | None]:
     parser.add_argument("--domain", required=True)
     for name in ("http", "grpc", "api", "admin"):
         parser.add_argument(f"--{name}-port", required=True)
+    parser.add_argument("--tls-secret", default="")
     parser.add_argument("--lifeline-fd")
     given = parser.parse_args(arguments)
     descriptor = given.lifeline_fd
@@ -71,6 +76,7 @@ def parse(arguments: Sequence[str]) -> tuple[Settings, int | None]:
             api_port=settings.port("--api-port", given.api_port),
             admin_port=settings.port("--admin-port", given.admin_port),
             domain=domain("--domain", given.domain),
+            tls_secret=secret("--tls-secret", given.tls_secret),
         ),
         None if descriptor is None else settings.integer("--lifeline-fd", descriptor, minimum=0, maximum=2**20),
     )
@@ -81,3 +87,8 @@ def domain(key: str, raw: str) -> str:
     if len(raw) > 253 or not all(DNS_LABEL.match(label) for label in raw.split(".")):
         raise SettingError(key, raw, "use a DNS name: lower-case letters, digits, - and dots")
     return raw
+
+
+def secret(key: str, raw: str) -> str:
+    """Return NAMESPACE/NAME of a Secret, or nothing."""
+    return "/".join(parse_secret(key, raw)) if raw else ""
