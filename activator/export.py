@@ -16,6 +16,12 @@ from torpor.telemetry.metrics import Family
 _GAUGES: tuple[tuple[Family, Callable[[Throttler], int]], ...] = (
     (metrics.ACTIVATOR_IN_FLIGHT, lambda throttler: throttler.in_flight),
     (metrics.ACTIVATOR_QUEUED, lambda throttler: throttler.queued),
+    (metrics.ACTIVATOR_QUEUED_BYTES, lambda throttler: throttler.held),
+)
+_OF_DOOR: tuple[tuple[Family, Callable[[Door], int]], ...] = (
+    (metrics.ACTIVATOR_CONNECTIONS, lambda door: len(door.connections)),
+    (metrics.ACTIVATOR_DEFERRED, lambda door: len(door.shelf)),
+    (metrics.ACTIVATOR_DEFERRED_BYTES, lambda door: door.shelf.held),
 )
 _COUNTERS: tuple[tuple[Family, Callable[[Counters], int]], ...] = (
     (metrics.ACTIVATOR_UPSTREAM_ERRORS, lambda counters: counters.upstream_errors),
@@ -60,8 +66,12 @@ class DoorCollector(Collector):
         for (key, result), count in self._door.mirroring.counts.items():
             mirrored.add_metric([*key, result], count)
         yield mirrored
-        family = metrics.ACTIVATOR_CONNECTIONS
-        yield GaugeMetricFamily(family.name, family.help, value=len(self._door.connections))
+        yield from _gauges(self._door)
+
+
+def _gauges(door: Door) -> Iterator[Metric]:
+    for family, of in _OF_DOOR:
+        yield GaugeMetricFamily(family.name, family.help, value=of(door))
 
 
 def _histogram(family: Family, rows: list[tuple[tuple[str, str], Buckets]]) -> Metric:

@@ -43,6 +43,7 @@ from torpor.spec.kinds import (
 NAME = "app-00001"
 LABELS = {names.REVISION: NAME}
 CONTAINER: Object = {"name": "user-container", "image": "none"}
+PROBE = {"User-Agent": "kube-probe/1.32"}
 PROGRESS = {"state": "ready", "started_at": 100.0, "listening_at": 100.25, "ready_at": 101.0}
 
 
@@ -284,6 +285,33 @@ async def test_a_request_waits_for_a_revision_whose_object_comes_after_the_route
         await made.create(ENDPOINT_SLICE, "s-2", slice_labels, **rest)
         await made.create(REVISION, "app-00002", labels, spec={"containers": [CONTAINER]})
         assert (await waiting).status_code == 200
+
+
+async def test_a_chain_is_woken_whole_at_its_first_request(api: ApiServer) -> None:
+    """The link behind is started while the first one still is, and not when that one asks it."""
+    async with world(api) as made, made.client() as http:
+        labels = {names.REVISION: "next-00001"}
+        await made.create(REVISION, "next-00001", labels, spec={"containers": [CONTAINER]})
+        template = {"metadata": {"labels": labels}, "spec": {"containers": [CONTAINER]}}
+        spec = {"replicas": 0, "selector": {"matchLabels": labels}, "template": template}
+        await made.create(DEPLOYMENT, "next-00001-deployment", labels, spec=spec)
+        target = {"configurationName": "next", "latestRevision": True, "percent": 100}
+        await made.create(ROUTE, "next", spec={"traffic": [target]})
+        await made.say(ROUTE, "next", {"traffic": [{"revisionName": "next-00001", "percent": 100}]})
+        wakes = {"metadata": {"annotations": {names.WAKES: "next"}}}
+        await made.cluster.patch(REVISION, NAME, made.namespace, wakes)
+        await eventually(
+            lambda: http.get("/", headers={"Host": f"next.{made.namespace}.example.test", **PROBE}),
+            lambda answer: answer.status_code == 200,
+        )
+
+        async def ask() -> Object:
+            """Let a request come and go: the watch that tells of the annotation may be behind."""
+            assert (await http.get("/", headers={"Torpor-Deadline": "100ms"})).status_code == 504
+            return await made.cluster.get(DEPLOYMENT, "next-00001-deployment", made.namespace)
+
+        await eventually(ask, lambda deployment: deployment["spec"]["replicas"] == 1)
+        await made.until_replicas(1)
 
 
 async def test_what_is_in_flight_is_finished_and_nothing_new_is_taken(api: ApiServer) -> None:

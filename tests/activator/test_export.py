@@ -6,6 +6,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from activator.export import DoorCollector
+from activator.throttle.line import Ticket
 from tests.activator.proxy.doorway import NAMESPACE, doorway
 from tests.activator.throttle.revision import Client
 
@@ -29,7 +30,8 @@ async def test_numbers_of_revisions_with_requests_or_pods_are_shown() -> None:
         made.revise("asleep")
         made.revise("app", concurrency=1)
         throttler = made.throttler("app")
-        waiting = Client(0.0)
+        waiting = Client(0.0, Ticket(size=7))
+        made.door.shelf.open(NAMESPACE, 0.0).keep(9)
         throttler.enter(waiting, made.door.clock.monotonic())
         counters = throttler.counters
         counters.codes[2] = 3
@@ -49,6 +51,9 @@ async def test_numbers_of_revisions_with_requests_or_pods_are_shown() -> None:
     assert shown[f"{prefix}requests_total", "", "", "4xx"] == 5
     assert shown[f"{prefix}requests_queued", *of] == 1
     assert shown[f"{prefix}requests_in_flight", *of] == 0
+    assert shown[f"{prefix}queued_bytes", *of] == 7
+    assert shown[f"{prefix}deferred_requests",] == 1
+    assert shown[f"{prefix}deferred_bytes",] == 9
     assert shown[f"{prefix}retries_total", *of] == 2
     assert shown[f"{prefix}upstream_errors_total", *of] == 1
     assert shown[f"{prefix}client_disconnects_total", *of] == 4

@@ -4,13 +4,32 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from activator.settings import PREFIX, ClientLimits, Leaving, PodLimits, Settings, Waiting, parse
+from activator.settings import (
+    PREFIX,
+    ClientLimits,
+    Deferring,
+    Leaving,
+    PodLimits,
+    Settings,
+    StreamLimits,
+    Waiting,
+    parse,
+)
 from torpor.errors import SettingError
 
 TOKEN = ("--token-file", "/run/token")
+CONCERNS: dict[str, Any] = {
+    "client": ClientLimits,
+    "streams": StreamLimits,
+    "pods": PodLimits,
+    "waiting": Waiting,
+    "deferring": Deferring,
+    "leaving": Leaving,
+}
 
 
 def test_defaults_are_for_a_pod_in_a_cluster() -> None:
@@ -84,12 +103,26 @@ def test_what_is_not_allowed_is_named(arguments: str, environment: dict[str, str
 
 def test_no_two_settings_have_one_name() -> None:
     """One variable sets one thing."""
-    names = [field.name for concern in (ClientLimits, PodLimits, Waiting, Leaving) for field in fields(concern)]
+    names = [field.name for concern in CONCERNS.values() for field in fields(concern)]
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("name", [field.name for field in fields(ClientLimits) if field.name != "body_bytes"])
-def test_every_default_is_within_its_own_range(name: str) -> None:
+@pytest.mark.parametrize(
+    ("concern", "name"),
+    [
+        (concern, field.name)
+        for concern, kind in CONCERNS.items()
+        for field in fields(kind)
+        if getattr(kind(), field.name) is not None
+    ],
+)
+def test_every_default_is_within_its_own_range(concern: str, name: str) -> None:
     """What is written out is what is left out."""
-    default = getattr(ClientLimits(), name)
-    assert getattr(parse(TOKEN, {PREFIX + name.upper(): str(default)}).client, name) == default
+    default = getattr(CONCERNS[concern](), name)
+    assert getattr(getattr(parse(TOKEN, {PREFIX + name.upper(): str(default)}), concern), name) == default
+
+
+def test_silence_on_a_stream_may_not_be_longer_than_what_keeps_it() -> None:
+    """Load balancers cut what is silent for long; a setting must not make it so."""
+    with pytest.raises(SettingError, match=r"TOLD_EVERY_S: '60' .* to 15 seconds"):
+        parse(TOKEN, {"TORPOR_ACTIVATOR_TOLD_EVERY_S": "60"})

@@ -74,6 +74,13 @@ ACTIVATOR_MIRRORED = Family(
     "Copies of requests for this revision, by how they ended; what was not sent says why.",
     (*_REVISION, "result"),
 )
+ACTIVATOR_QUEUED_BYTES = Family(
+    "torpor_activator_queued_bytes", "Kept for requests that wait for a pod: heads, and what came of bodies.", _REVISION
+)
+ACTIVATOR_DEFERRED = Family(
+    "torpor_activator_deferred_requests", "Requests whose clients come back for the answer, until it is forgotten.", ()
+)
+ACTIVATOR_DEFERRED_BYTES = Family("torpor_activator_deferred_bytes", "Kept for requests like these.", ())
 ACTIVATOR_CONNECTIONS = Family("torpor_activator_connections", "Open client connections.", ())
 ACTIVATOR_COLD_START_SECONDS = Histogram(
     "torpor_activator_cold_start_seconds",
