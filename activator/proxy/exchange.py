@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 INCOMPLETE = "incomplete"
 """How a copy ended whose original was over before all of it had come."""
+SECURE = b"\r\nX-Forwarded-Proto: https\r\n"
+"""In a head that was written by us: the client speaks TLS, with us or with a proxy that is believed."""
 SESSION_BYTES = 12
 """Of a session's name that is made here: not to be guessed."""
 
@@ -274,8 +276,7 @@ class Exchange:
             if sessions.affinity.by == "header":
                 return
             name = secrets.token_urlsafe(SESSION_BYTES).encode()
-            secure = self.client.transport.get_extra_info("ssl_object") is not None
-            self.echo += sessions.cookie(name, secure=secure)
+            self.echo += sessions.cookie(name, secure=SECURE in self.head)
         self.session = point(name)
 
     def _go(self, pod: Pod, now_s: float) -> None:

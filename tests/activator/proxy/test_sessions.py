@@ -68,6 +68,14 @@ async def test_who_has_no_cookie_is_given_one_and_is_at_home_from_then_on() -> N
             assert served(pods) == [3 * each for each in first]
 
 
+async def test_a_cookie_that_came_over_tls_stays_there() -> None:
+    """Here TLS has ended before us, and the proxy where it did says so; a stranger's word would not count."""
+    async with fleet("cookie=sid", 1) as (door, _):
+        cookie = (await ask(door, "X-Forwarded-Proto: https")).header(b"set-cookie")
+        assert cookie is not None
+        assert cookie.endswith(b"; SameSite=Lax; Secure")
+
+
 async def test_the_pod_s_own_cookies_are_left_alone() -> None:
     """Ours is one more."""
     theirs = OK.replace(b"\r\n\r\n", b"\r\nSet-Cookie: mine=1\r\n\r\n")

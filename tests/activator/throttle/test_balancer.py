@@ -79,6 +79,27 @@ def test_of_many_two_different_ones_are_compared(count: int, dice: float) -> Non
     assert other is not chosen
 
 
+@pytest.mark.parametrize("count", [FEW + 1, 50, 200])
+@pytest.mark.parametrize("each", [1, 10, 30])
+def test_two_choices_keep_many_pods_even(count: int, each: int) -> None:
+    """Where no pod has a limit, none has much more than the average: the excess does not grow with the load."""
+    dice = random.Random(count * each)
+    candidates = [Pod(0, UNLIMITED) for _ in range(count)]
+    for _ in range(count * each):
+        chosen = choose(candidates, dice.random())
+        assert chosen is not None
+        chosen.in_flight += 1
+    assert max(pod.in_flight for pod in candidates) <= each + 5
+
+
+@given(st.lists(pods, min_size=2, max_size=40), throws)
+def test_a_choice_changes_nothing(candidates: list[Pod], dice: float) -> None:
+    """The same throw chooses the same pod: whoever has it is who takes the slot."""
+    before = [(pod.in_flight, pod.limit) for pod in candidates]
+    assert choose(candidates, dice) is choose(candidates, dice)
+    assert [(pod.in_flight, pod.limit) for pod in candidates] == before
+
+
 def test_a_ramp_ends() -> None:
     """A limit that grows reaches the one that is none, and stays there."""
     limit, steps = 64, 0
