@@ -106,7 +106,7 @@ class Machine:
         try:
             async with asyncio.timeout(timeout_s):
                 while not (found := await fits()):  # noqa: ASYNC110  # the API says, not an event of ours
-                    await asyncio.sleep(0.01)
+                    await asyncio.sleep(0.02)
         except TimeoutError as error:
             raise TimeoutError(f"not within {timeout_s:g} s: {what}\n{self.log.read_text()}") from error
         return found

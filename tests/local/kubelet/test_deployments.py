@@ -131,11 +131,11 @@ def test_bounds(asked: Wanted, seen: list[PodSeen]) -> None:
 
 @given(WANTED, st.lists(SEEN, max_size=12))
 def test_it_comes_to_rest_at_what_is_asked(asked: Wanted, seen: list[PodSeen]) -> None:
-    """If what is created becomes ready, a few rounds lead to exactly the replicas, all of the new template."""
+    """If pods become ready, a few rounds lead to exactly the replicas, all of the new template."""
     current = [pod for pod in seen if not pod.ending]
     for turn in range(60):
         decided = plan(asked, current, NOW)
-        if decided == Plan():
+        if decided == Plan() and all(pod.ready for pod in current):  # else it may be waiting for one to become so
             break
         current = [pod for pod in current if pod.uid not in decided.delete]
         current += [PodSeen(f"{turn}-{index}", NEW, 200.0 + turn, 0.0) for index in range(decided.create)]
