@@ -86,7 +86,7 @@ class Call:
         self._deadline: asyncio.TimerHandle | None = None
         # The request's body: what came before there was a pod. After that it is kept while it is small and there is no
         # answer, for a pod may say that it has not looked at it.
-        self._body: list[bytes] | None = []
+        self._body: bytearray | None = bytearray()
         self._size = self._uncredited = self._received = 0
         self._upload_done = False
         self._upload_trailers: Headers | None = None
@@ -212,7 +212,7 @@ class Call:
                 self.refused(error)
                 return
         if self._body is not None:
-            self._body.append(data)
+            self._body += data  # one piece: many small ones cost more than they hold
             self._size += len(data)
             if self.upstream is not None and self._size > self.line.door.limits.buffered_bytes:
                 self._body = None
@@ -257,10 +257,9 @@ class Call:
                 return
         self.upstream = stream
         head = self._head if left_s is None else [*self._head, (b"grpc-timeout", timeouts.write(left_s))]
-        body = self._body or []
+        body = bytes(self._body or b"")
         stream.headers(head, end=self._upload_done and not body and self._upload_trailers is None)
-        for data in body:
-            stream.write(data)
+        stream.write(body)
         if self._upload_done:
             stream.finish(self._upload_trailers)
 

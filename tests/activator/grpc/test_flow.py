@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 
 import pytest
+from h2 import events
 
+from activator.grpc.call import Call
 from activator.settings import ClientLimits
 from tests.activator.grpc.doorway import call, channel, code_of, grpc_doorway, path, served
 from tests.activator.grpc.pods import pod
@@ -105,6 +108,33 @@ async def test_calls_that_wait_hold_one_window_each() -> None:
         assert door.throttler().held <= 10 * 65_536
         door.scale("app", made.port)
         assert await asyncio.gather(*calls) == [b"x" * 300_000] * 10
+
+
+async def test_a_message_in_small_pieces_that_waits() -> None:
+    """It costs what its bytes do, and not a multiple, and comes whole."""
+
+    async def behave(line: Line) -> None:
+        number = await line.request()
+        while not any(isinstance(event, events.StreamEnded) for event in line.events):
+            await line.read()
+        await line.answer(number)
+        await line.reader.read()
+
+    async with scripted(behave) as made, grpc_doorway() as (door, port), raw(port) as client:
+        door.deploy("app")
+        number = await client.open(("content-type", "application/grpc"), target="/a.B/C", end=False)
+        for _ in range(1000):
+            client.h2.send_data(number, b"ab")
+        client.h2.end_stream(number)
+        await client.flush()
+        await until(lambda: door.throttler().held == 2000)
+        [waiting] = door.throttler()._queue
+        assert isinstance(waiting, Call)
+        assert sys.getsizeof(waiting._body) < 4000
+        door.scale("app", made.port)
+        assert (await client.answer(number)).ended
+        pieces = [event.data for event in made.lines[0].events if isinstance(event, events.DataReceived)]
+        assert b"".join(pieces) == b"ab" * 1000
 
 
 async def _answer(client: object, message: bytes) -> bytes:
