@@ -122,7 +122,8 @@ class Bridge:
     def _send_head(self, *, end: bool) -> None:
         self._began = True
         pseudo = [(b":method", self._parser.get_method()), (b":scheme", b"http"), (b":path", self._url)]
-        self._stream.headers([*pseudo, *self._headers], end=end)
+        # Trailers are passed on, whether the client asked for them or not: gRPC's servers insist.
+        self._stream.headers([*pseudo, *self._headers, (b"te", b"trailers")], end=end)
 
     # --- for the pod's connection, as who asks -----------------------------------------------------------------
 

@@ -21,8 +21,7 @@ def test_defaults_are_for_a_cluster() -> None:
 def test_everything_can_be_set() -> None:
     """As `torpor up` does, and a cluster's manifest."""
     settings = parse(
-        "--kubeconfig /k --domain example.com --http-port 8080 --gateway a.torpor.svc --knative on --ready-fd 3"
-        " --https".split()
+        "--kubeconfig /k --domain example.com --http-port 8080 --gateway a.torpor.svc --https --knative on --ready-fd 3".split()  # noqa: E501, SIM905
     )
     assert settings.kubeconfig == Path("/k").resolve()
     assert settings.options == Options("example.com", 8080, "a.torpor.svc", "https")

@@ -37,6 +37,8 @@ class Laptop:
     api_port: int
     admin_port: int
     process: subprocess.Popen[bytes] | None = field(default=None)
+    options: tuple[str, ...] = ()
+    """More of `torpor up`'s command line."""
 
     @classmethod
     def new(cls, folder: Path) -> Laptop:
@@ -59,6 +61,7 @@ class Laptop:
         command = [sys.executable, "-m", "torpor.cli.main", "up", "--data-dir", str(self.data_dir)]
         for name in ("http", "grpc", "api", "admin"):
             command += [f"--{name}-port", str(getattr(self, f"{name}_port"))]
+        command += self.options
         with self.log.open("ab") as output:
             begin = output.tell()
             # A session of its own: a Ctrl-C at the tests' terminal is for the tests to pass on. Tests that are killed
@@ -190,9 +193,10 @@ def new_laptop(folder: Path) -> Iterator[Laptop]:
 
 
 @contextlib.contextmanager
-def running_laptop(folder: Path) -> Iterator[Laptop]:
+def running_laptop(folder: Path, *options: str) -> Iterator[Laptop]:
     """Start a laptop, give it, stop it, and check that it stopped as promised."""
     with new_laptop(folder) as laptop:
+        laptop.options = options
         laptop.start()
         yield laptop
         if laptop.process is not None:

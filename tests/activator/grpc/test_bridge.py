@@ -10,6 +10,7 @@ import pytest
 from h2 import events
 
 from tests.activator.grpc.doorway import grpc_doorway
+from tests.activator.grpc.pods import pod
 from tests.activator.grpc.scripted import Line, Scripted, scripted
 from tests.activator.proxy.doorway import Doorway
 from tests.activator.proxy.wire import get, post, wire
@@ -77,6 +78,7 @@ async def test_get() -> None:
         assert seen[":path"] == "/a?b=c"
         assert seen[":authority"] == "app.default.example.test"
         assert (seen[":scheme"], seen["x-one"], seen["x-forwarded-proto"]) == ("http", "1", "http")
+        assert seen["te"] == "trailers"
         assert "host" not in seen
         assert "connection" not in seen
 
@@ -182,3 +184,13 @@ async def test_many_clients() -> None:
         await until(lambda: door.throttler().queued == 20)
         door.scale("app", made.port)
         assert [(await client.answer()).body for client in clients] == [b"%d" % number for number in range(20)]
+
+
+async def test_a_real_grpc_server() -> None:
+    """Its answer comes in chunks, its status as a trailer: what speaks gRPC by HTTP/1.1 can read that."""
+    async with pod() as made, grpc_doorway() as (door, _), wire(door.port) as client:
+        door.deploy("app", made.port)
+        message = b"\0\0\0\0\5hello"
+        answer = await client.ask(post(message, "Content-Type: application/grpc", path="/test.Pod/Echo"))
+        assert (answer.status, answer.body) == (200, message)
+        assert (b"grpc-status", b"0") in answer.trailers

@@ -32,7 +32,7 @@ class Pair:
         return {
             "apiVersion": "v1",
             "kind": "Secret",
-            "metadata": {"namespace": "default", "name": name, "resourceVersion": str(self.serial)},
+            "metadata": {"namespace": "default", "name": name},
             "type": "kubernetes.io/tls",
             "data": {key: base64.b64encode(value).decode() for key, value in data.items()},
         }
