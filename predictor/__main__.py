@@ -1,4 +1,7 @@
-"""`python -m predictor`: listen at once, load the model that the environment names, serve it until SIGTERM."""
+"""`python -m predictor`: listen at once, load the model that the environment names, serve it until SIGTERM.
+
+`python -m predictor fetch` only fetches it.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +21,22 @@ from torpor.web.listen import listening
 def main() -> int:
     signal.signal(signal.SIGTERM, _leave)  # until the server has its own handler
     try:
+        if sys.argv[1:] == ["fetch"]:
+            return _fetch()
         settings = from_environment(os.environ)
         with listening(settings.host, settings.port, host_key=HOST, port_key=PORT) as listener:
             return _run(settings, listener)
     except SettingError as error:
         print(f"torpor predictor: {error}", file=sys.stderr)  # noqa: T201
         return 1
+
+
+def _fetch() -> int:
+    from predictor.fetch import run  # noqa: PLC0415
+    from torpor.telemetry.logs import configure  # noqa: PLC0415
+
+    configure()
+    return run(os.environ)
 
 
 def _run(settings: Settings, listener: socket.socket) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from predictor.counters import Counters
 from predictor.endpoints.app import build
 from predictor.endpoints.workers import Workers
+from predictor.lastwords import say_why
 from predictor.loading.progress import Progress
 from predictor.loading.source import Source
 from predictor.model import Model
@@ -30,8 +31,6 @@ FAREWELL_S = 1.0
 """How long `/progress` still tells of a load that failed, before the process ends."""
 CANCEL_S = 5.0
 """How long a load that is no longer wanted may take to clean up."""
-MESSAGE_BYTES = 4096
-"""Kubernetes reads no more of a termination message."""
 
 
 async def serve(settings: Settings, listener: socket.socket, load: Load | None = None) -> int:
@@ -62,7 +61,7 @@ async def serve(settings: Settings, listener: socket.socket, load: Load | None =
         status = 0
         if loading.done() and (error := loading.result()) is not None:
             status = 1
-            say_why(settings, error)
+            say_why(f"model {settings.source.name} was not loaded", error, settings.termination_log)
             await asyncio.wait({serving}, timeout=FAREWELL_S)
             server.end()
         await serving
@@ -100,17 +99,6 @@ def _pipeline() -> Load:
     from predictor.loading.pipeline import load  # noqa: PLC0415
 
     return load
-
-
-def say_why(settings: Settings, error: LoadError) -> None:
-    """Log why the model was not loaded, and leave it as the termination message."""
-    log.error("model %s was not loaded: %s: %s", settings.source.name, error.stage, error)
-    if settings.termination_log is None:
-        return
-    try:
-        settings.termination_log.write_bytes(f"{error.stage}: {error}".encode()[:MESSAGE_BYTES])
-    except OSError as problem:
-        log.warning("the termination message cannot be written: %s", problem)
 
 
 async def _cancelled(task: asyncio.Task[LoadError | None]) -> None:

@@ -54,14 +54,15 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         max_body_bytes=_integer(environ, MAX_BODY_BYTES, DEFAULT_MAX_BODY_BYTES, 1, 2**40, "bytes"),
         threads=_integer(environ, THREADS, _default_threads(), 1, 1024, "threads"),
         grace_s=_integer(environ, GRACE_SECONDS, DEFAULT_GRACE_S, 0, 86_400, "seconds"),
-        termination_log=_termination_log(environ),
+        termination_log=termination_log(environ),
         pod_started_at=read.number("TORPOR_POD_STARTED_AT", started_at, minimum=0, maximum=1e11)
         if started_at
         else None,
     )
 
 
-def _termination_log(environ: Mapping[str, str]) -> Path | None:
+def termination_log(environ: Mapping[str, str]) -> Path | None:
+    """Return where the reason of an end is left; None where nobody reads it."""
     named = environ.get("TORPOR_TERMINATION_LOG")
     if named:
         return Path(named)
@@ -73,11 +74,15 @@ def _source(environ: Mapping[str, str]) -> Source:
     return Source(
         name=_required(environ, "TORPOR_MODEL_NAME", "give the name that clients ask the model by"),
         format=_required(environ, "TORPOR_MODEL_FORMAT", "give the format of the model: huggingface, sklearn, python"),
-        uri=_required(environ, "STORAGE_URI", "give where the model lies: s3://…, pvc://…, file://…"),
+        uri=storage_uri(environ),
         model_dir=_model_dir(environ),
         allow_pickle=read.flag("TORPOR_ALLOW_PICKLE", allow_pickle) if allow_pickle else False,
         storage=storage.read(environ),
     )
+
+
+def storage_uri(environ: Mapping[str, str]) -> str:
+    return _required(environ, "STORAGE_URI", "give where the model lies: s3://…, pvc://…, file://…")
 
 
 def _model_dir(environ: Mapping[str, str]) -> Path:

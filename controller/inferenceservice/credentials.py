@@ -41,7 +41,7 @@ class Sources:
 
 def needs_credentials(uri: str) -> bool:
     """Tell whether this URI is read with what Secrets hold."""
-    return uri.startswith("s3://")
+    return uri.lower().startswith("s3://")
 
 
 def missing_secret(sources: Sources) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from urllib.parse import unquote
 
 from controller.compare import covers, digest
 from controller.inferenceservice.credentials import Sources, needs_credentials, s3_environment
@@ -10,11 +11,10 @@ from controller.ownership import controller_reference
 from torpor.spec import kinds, names
 from torpor.spec.inferenceservice import Custom, Model, Predictor
 from torpor.spec.kinds import Object
-from torpor.spec.revision import DEFAULT_PORT
+from torpor.spec.revision import DEFAULT_PORT, is_predictor
 
 PREDICTOR = "predictor"
 PVC_ROOT = "/mnt/pvc"
-VOLUME = "torpor-model"
 
 # What an InferenceService's annotations mean to somebody else than its revisions.
 _NOT_FOR_REVISIONS = ("serving.kserve.io/", "serving.knative.dev/", "kubectl.kubernetes.io/")
@@ -109,9 +109,14 @@ def _revision_spec(metadata: Object, predictor: Predictor, sources: Sources) -> 
         ]
     else:
         spec["containers"] = [_model_container(metadata, serves, sources)]
-    claim = _claim(serves.uri)
+    claim, path = _claim(serves.uri)
     if claim:
         _mount(spec, claim)
+    [serving] = [each for each in spec["containers"] if each["name"] == names.KSERVE_CONTAINER]
+    if claim and not is_predictor(serving["image"]):
+        _tell_place(spec, "TORPOR_PVC_ROOT", PVC_ROOT, f"/{claim}/{path}")
+    elif needs_credentials(serves.uri) and not is_predictor(serving["image"]):
+        _fetch_before(spec, serves.uri, sources)
     return spec
 
 
@@ -123,7 +128,7 @@ def _model_container(metadata: Object, model: Model, sources: Sources) -> Object
     ]
     if (metadata.get("annotations") or {}).get(names.ALLOW_PICKLE) == "true":
         environment.append({"name": "TORPOR_ALLOW_PICKLE", "value": "true"})
-    if needs_credentials(model.uri):
+    if needs_credentials(model.uri) and is_predictor(model.container.get("image") or names.PREDICTOR_IMAGE):
         environment += s3_environment(sources)
     ports = model.container.get("ports") or [{"containerPort": DEFAULT_PORT}]
     port = ports[0].get("containerPort", DEFAULT_PORT)
@@ -144,8 +149,8 @@ def _model_container(metadata: Object, model: Model, sources: Sources) -> Object
 
 
 def _custom_environment(container: Object, custom: Custom, sources: Sources) -> list[Object]:
-    serving = container["name"] == names.KSERVE_CONTAINER
-    return s3_environment(sources) if serving and needs_credentials(custom.uri) else []
+    reads = container["name"] == names.KSERVE_CONTAINER and is_predictor(container["image"])
+    return s3_environment(sources) if reads and needs_credentials(custom.uri) else []
 
 
 def _with_environment(container: Object, environment: Iterable[Object]) -> Object:
@@ -154,21 +159,54 @@ def _with_environment(container: Object, environment: Iterable[Object]) -> Objec
     return {**container, "env": list(variables.values())} if variables else dict(container)
 
 
-def _claim(uri: str) -> str:
-    """Return the volume claim of a `pvc://CLAIM/PATH`."""
-    return uri.removeprefix("pvc://").partition("/")[0] if uri.startswith("pvc://") else ""
+def _claim(uri: str) -> tuple[str, str]:
+    """Return the volume claim of a `pvc://CLAIM/PATH`, and the path in it."""
+    scheme, _, below = uri.partition("://")
+    claim, _, path = unquote(below).partition("/") if scheme.lower() == "pvc" else ("", "", "")
+    return claim, path.rstrip("/")
 
 
 def _mount(spec: Object, claim: str) -> None:
     """Give the serving container the claim, for reading, where the predictor looks for it."""
-    source = {"name": VOLUME, "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
-    mount = {"name": VOLUME, "mountPath": f"{PVC_ROOT}/{claim}", "readOnly": True}
-    spec["volumes"] = [*(spec.get("volumes") or ()), source]
+    source = {"name": names.MODEL_VOLUME, "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
+    _add_volume(spec, source, {"name": names.MODEL_VOLUME, "mountPath": f"{PVC_ROOT}/{claim}", "readOnly": True})
+
+
+def _fetch_before(spec: Object, uri: str, sources: Sources) -> None:
+    """Fetch the model before the owner's own container starts, and tell it where it lies, as KServe does."""
+    mount = {"name": names.MODEL_VOLUME, "mountPath": names.MODEL_MOUNT}
+    initializer = {
+        "name": names.STORAGE_INITIALIZER,
+        "image": names.PREDICTOR_IMAGE,
+        "args": ["fetch"],
+        "env": [{"name": "STORAGE_URI", "value": uri}, *s3_environment(sources)],
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [mount],
+    }
+    spec["initContainers"] = [initializer, *(spec.get("initContainers") or ())]
+    _add_volume(spec, {"name": names.MODEL_VOLUME, "emptyDir": {}}, mount | {"readOnly": True})
+    _tell_place(spec, names.MODEL_PLACE, names.MODEL_MOUNT, "")
+
+
+def _add_volume(spec: Object, volume: Object, mount: Object) -> None:
+    spec["volumes"] = [*(spec.get("volumes") or ()), volume]
+    _change_serving(spec, lambda container: {"volumeMounts": [*(container.get("volumeMounts") or ()), mount]})
+
+
+def _tell_place(spec: Object, variable: str, mounted: str, below: str) -> None:
+    """Set STORAGE_URI to the folder that the model is in: `below` a variable, which a laptop's kubelet sets itself."""
+    told = [{"name": variable, "value": mounted}, {"name": "STORAGE_URI", "value": f"$({variable}){below}"}]
+    known = {each["name"] for each in told}
+
+    def change(container: Object) -> Object:
+        return {"env": [*told, *(each for each in container.get("env") or () if each["name"] not in known)]}
+
+    _change_serving(spec, change)
+
+
+def _change_serving(spec: Object, change: Callable[[Object], Object]) -> None:
     spec["containers"] = [
-        {**each, "volumeMounts": [*(each.get("volumeMounts") or ()), mount]}
-        if each["name"] == names.KSERVE_CONTAINER
-        else each
-        for each in spec["containers"]
+        {**each, **change(each)} if each["name"] == names.KSERVE_CONTAINER else each for each in spec["containers"]
     ]
 
 

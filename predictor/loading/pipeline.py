@@ -10,7 +10,6 @@ import random
 import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -18,29 +17,18 @@ from typing import TypeVar
 from predictor.loading import stages, threads
 from predictor.loading.failure import explain
 from predictor.loading.held import Held
+from predictor.loading.patience import PATIENCE, Patience
 from predictor.loading.progress import Progress
 from predictor.loading.source import Source
 from predictor.loading.stages import Fetched, Located
 from predictor.model import Model
 from predictor.storage.place import Stop
-from torpor.aio.backoff import Backoff
 from torpor.aio.clock import Clock
 from torpor.errors import LoadError, TorporError, UnavailableError
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long what may succeed later is tried again; then the pod ends, and Kubernetes tries on, more slowly."""
-
-    limit_s: float = 30.0
-    backoff: Backoff = Backoff(first_s=0.2, limit_s=5.0)
-
-
-PATIENCE = Patience()
 
 
 async def load(source: Source, progress: Progress, clock: Clock, patience: Patience = PATIENCE) -> Model:

@@ -68,3 +68,10 @@ MADE_FROM = "torpor.dev/made-from"
 USER_CONTAINER = "user-container"
 KSERVE_CONTAINER = "kserve-container"
 PREDICTOR_IMAGE = "torpor/predictor"
+STORAGE_INITIALIZER = "storage-initializer"
+"""KServe's name for the initial container that fetches a model for a container of the owner's own."""
+
+# Where that model is: in a volume, at KServe's place, or, on a laptop, which cannot mount, where the variable says.
+MODEL_VOLUME = "torpor-model"
+MODEL_MOUNT = "/mnt/models"
+MODEL_PLACE = "TORPOR_VOLUME_TORPOR_MODEL"

@@ -9,12 +9,15 @@ import pytest
 from controller.inferenceservice import resources
 from controller.inferenceservice.credentials import Sources
 from tests.controller.inferenceservice.world import NAME, SERVICE, isvc
+from torpor.local.kubelet.files import variable_of
+from torpor.spec import names
 from torpor.spec.inferenceservice import MAX_NAME, parse_inference_service
 from torpor.spec.kinds import Object
 from torpor.spec.service import parse_service
 
 ALL = [{"latestRevision": True, "percent": 100}]
 NO_SOURCES = Sources(None, {}, "")
+IN_S3 = {"name": "STORAGE_URI", "value": "s3://m/iris"}
 SCALING = "autoscaling.knative.dev/"
 
 
@@ -175,8 +178,74 @@ def test_credentials_are_given_to_who_reads_from_s3() -> None:
     assert "AWS_SECRET_ACCESS_KEY" in environment(made({"model": model}, sources))
     assert "AWS_SECRET_ACCESS_KEY" not in environment(made({}, sources))
     env = [{"name": "STORAGE_URI", "value": "s3://m/iris"}]
-    containers = [{"image": "example.com/x", "env": env}]
+    containers = [{"image": "torpor/predictor:1", "env": env}]
     assert "AWS_SECRET_ACCESS_KEY" in environment(made({"model": None, "containers": containers}, sources))
+
+
+@pytest.mark.parametrize(
+    "predictor",
+    [
+        pytest.param(
+            {"model": None, "containers": [{"image": "example.com/x", "env": [{"name": "A", "value": "1"}, IN_S3]}]},
+            id="a custom predictor",
+        ),
+        pytest.param(
+            {
+                "model": {
+                    "modelFormat": {"name": "sklearn"},
+                    "storageUri": "s3://m/iris",
+                    "image": "example.com/x",
+                    "env": [{"name": "A", "value": "1"}],
+                }
+            },
+            id="a model in an image of the owner's",
+        ),
+    ],
+)
+def test_a_container_of_the_owners_finds_its_model_fetched(predictor: dict[str, Any]) -> None:
+    """As by KServe's storage initializer: STORAGE_URI is the folder, and the keys are the initializer's alone."""
+    secret = {"metadata": {"name": "s"}, "data": {"AWS_SECRET_ACCESS_KEY": ""}}
+    service = made(predictor | {"volumes": [{"name": "v", "emptyDir": {}}]}, Sources(None, {"s": secret}, ""))
+    spec = service["spec"]["template"]["spec"]
+    [initializer] = spec["initContainers"]
+    assert (initializer["image"], initializer["args"]) == ("torpor/predictor", ["fetch"])
+    assert initializer["env"][0] == IN_S3
+    assert "AWS_SECRET_ACCESS_KEY" in {each["name"] for each in initializer["env"]}
+    assert spec["volumes"] == [{"name": "v", "emptyDir": {}}, {"name": "torpor-model", "emptyDir": {}}]
+    mount = {"name": "torpor-model", "mountPath": "/mnt/models"}
+    assert initializer["volumeMounts"] == [mount]
+    assert container_of(service)["volumeMounts"] == [mount | {"readOnly": True}]
+    assert container_of(service)["env"][:2] == [
+        {"name": "TORPOR_VOLUME_TORPOR_MODEL", "value": "/mnt/models"},
+        {"name": "STORAGE_URI", "value": "$(TORPOR_VOLUME_TORPOR_MODEL)"},
+    ]
+    found = environment(service)
+    assert found["A"] == "1"
+    assert "AWS_SECRET_ACCESS_KEY" not in found
+
+
+def test_the_owners_initial_containers_come_after_the_models() -> None:
+    """They may look at it."""
+    containers = [{"image": "example.com/x", "env": [IN_S3]}]
+    service = made({"model": None, "containers": containers, "initContainers": [{"name": "mine", "image": "i"}]})
+    names = [each["name"] for each in service["spec"]["template"]["spec"]["initContainers"]]
+    assert names == ["storage-initializer", "mine"]
+
+
+def test_a_container_of_the_owners_finds_its_claim() -> None:
+    """STORAGE_URI is the folder in it; nothing is fetched."""
+    env = [{"name": "STORAGE_URI", "value": "pvc://models/my%20iris/"}]
+    service = made({"model": None, "containers": [{"image": "example.com/x", "env": env}]})
+    assert container_of(service)["env"] == [
+        {"name": "TORPOR_PVC_ROOT", "value": "/mnt/pvc"},
+        {"name": "STORAGE_URI", "value": "$(TORPOR_PVC_ROOT)/models/my iris"},
+    ]
+    assert "initContainers" not in service["spec"]["template"]["spec"]
+
+
+def test_a_laptops_kubelet_sets_the_variable_that_says_where_the_model_is() -> None:
+    """Whatever the manifest says of it: a container there finds the folder of its pod."""
+    assert variable_of(names.MODEL_VOLUME) == names.MODEL_PLACE
 
 
 def test_the_route_leads_to_the_predictors_configuration() -> None:
