@@ -20,7 +20,8 @@ def system(number: int, path: str | None = "/models/x") -> OSError:
     [
         pytest.param(
             system(errno.ENOSPC),
-            "/models/x: No space left on device: the disk is full; free some space, or set TORPOR_MODEL_DIR to a larger disk",
+            "/models/x: No space left on device: the disk is full; free some space, or set TORPOR_MODEL_DIR to a larger"
+            " disk",
             id="full-disk",
         ),
         pytest.param(
