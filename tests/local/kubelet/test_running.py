@@ -500,7 +500,6 @@ async def test_a_burst_of_pods_is_served_in_order_and_leaves_nothing(kubelet: Ma
     code = "import os, socket\nserver = socket.create_server(('127.0.0.1', int(os.environ['PORT'])))\n"
     code += "while True: server.accept()[0].close()"
     made = deployment("burst", code, 0, ports=PORT, readinessProbe=TCP)
-    made["spec"]["template"]["spec"]["containers"][0]["command"][1:1] = ["-I", "-S"]
     async with created(kubelet, service("burst"), made):
         await kubelet.scale("burst", BURST)
 

@@ -52,7 +52,7 @@ def main() -> int:
     if given.say:
         sys.stderr.write(f"{given.say}\n")
     if given.runaway:
-        subprocess.run([sys.executable, "-c", RUNAWAY, str(given.lives or "")], check=True)
+        subprocess.run([sys.executable, "-I", "-S", "-c", RUNAWAY, str(given.lives or "")], check=True)
     if given.end is not None:
         return given.end
     live(given)

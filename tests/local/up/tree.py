@@ -29,7 +29,7 @@ LIMIT_S = 30.0
 
 
 def stand_in(name: str, *options: str, patience_s: float = 20.0) -> Service:
-    return Service(name, (sys.executable, STANDIN, name, *options), patience_s)
+    return Service(name, (sys.executable, "-I", "-S", STANDIN, name, *options), patience_s)
 
 
 @dataclass
