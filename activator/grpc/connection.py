@@ -17,6 +17,7 @@ from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 
 from activator.grpc import frames
+from activator.grpc.compression import PlainEncoder
 from activator.grpc.frames import Excess, Sieve
 
 log = logging.getLogger(__name__)
@@ -138,6 +139,7 @@ class Connection(asyncio.Protocol, Generic[Owner]):
             client_side=client_side, validate_outbound_headers=False, normalize_outbound_headers=False
         )
         self.h2 = _H2(config)
+        self.h2.encoder = PlainEncoder()  # type: ignore[assignment]  # of hpack's h2 uses no more
         self.window = max(LEAST_WINDOW, window)
         self._header_bytes = header_bytes
         self._control_frames = control_frames
