@@ -12,6 +12,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 
 from activator import admin
+from activator.autoscaler.cluster import ClusterDefaults
 from activator.autoscaler.loop import Autoscaler
 from activator.export import DoorCollector
 from activator.grpc.client import ClientLine
@@ -89,6 +90,9 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         # How many pods there are for them.
         recorder = Recorder(cluster, "torpor-autoscaler")
         autoscaler = Autoscaler(cluster, deployments, revisions, routes, throttlers, recorder, clock, Defaults())
+        cluster_defaults = ClusterDefaults(cluster, recorder, autoscaler.use)
+        autoscaler.follow(cluster_defaults.informer)
+        informers.append(cluster_defaults.informer)
 
         # Where they come in.
         shelf = Shelf(settings.deferring)

@@ -114,8 +114,8 @@ class Watch:
         self._scaled = (int(scale["metadata"]["resourceVersion"]), replicas)
 
     def policy(self, revision: Object, defaults: Defaults) -> Policy:
-        """Return the revision's policy, read anew only when the Revision changed."""
-        if self._policy is None or self._read_from is not revision:
+        """Return the revision's policy, read anew only when the Revision or the cluster's defaults changed."""
+        if self._policy is None or self._read_from is not revision or self._policy.cluster is not defaults:
             fresh = read_policy(revision, self.deployment, defaults)
             if self._policy is None or fresh.scaling != self._policy.scaling:
                 self._stable = self._panic = None

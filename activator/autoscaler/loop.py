@@ -63,7 +63,7 @@ class Autoscaler:
         defaults: Defaults,
     ) -> None:
         self._cluster = cluster
-        self._informers = (deployments, revisions, routes)
+        self._informers = [deployments, revisions, routes]
         self._revisions = revisions
         self._loads = loads
         self._recorder = recorder
@@ -87,6 +87,15 @@ class Autoscaler:
         self._awake.add(revision)
         # Not in a hurry: after a failure the queue backs off, however many requests come meanwhile.
         self._queue.add(revision, hurry=False)
+
+    def follow(self, informer: Informer) -> None:
+        """Decide nothing before this one has been read either; before `run`."""
+        self._informers.append(informer)
+
+    def use(self, defaults: Defaults) -> None:
+        """From now on these hold for every revision that does not say otherwise, asleep or not."""
+        self._defaults = defaults
+        self._awake |= self._watched.keys()
 
     async def run(self) -> None:
         """Sample every second, decide every other; returns only when cancelled."""

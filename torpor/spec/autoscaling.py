@@ -71,6 +71,8 @@ class Defaults:
     """0: no limit."""
     max_scale_limit: int = 0
     """The highest max-scale a revision may ask for; 0: no limit."""
+    activator_capacity: float = 100.0
+    """By which Knative decides how many activators stand before a revision; read and checked, without effect here."""
 
 
 @dataclass(frozen=True, slots=True)
