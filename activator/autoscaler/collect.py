@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from activator.autoscaler.decide import Decision, Memory, Policy, Snapshot, decide
+from activator.autoscaler.hours import next_change_s, pods_at
+from activator.autoscaler.keepalive import Learner, Plan, Purse
 from activator.autoscaler.window import Window
 from torpor.kube import Change
 from torpor.kube.informer import Key
+from torpor.spec import names
 from torpor.spec.autoscaling import Defaults, Metric, parse_scaling
 from torpor.spec.fields import Fields
+from torpor.spec.keepalive import ADAPTIVE, BY_WINDOWS, FIXED, STANDARD, KeepAlive, parse_keep_alive
 from torpor.spec.kinds import Object, key_of
 from torpor.spec.knative import condition, parse_limits
+from torpor.spec.schedule import Hours, parse_schedule
 
 PROGRESS_DEADLINE_S = 600
 # Knative's: time for a failed start to be reported before its pods are taken away.
@@ -50,9 +55,22 @@ class LoadReport(Protocol):
 def read_policy(revision: Object, deployment: Object, defaults: Defaults) -> Policy:
     """Read what the owner asked for; raises InvalidInputError naming the annotation or field."""
     concurrency = parse_limits(Fields(revision.get("spec") or {}, "spec")).concurrency
-    scaling = parse_scaling(revision["metadata"].get("annotations") or {}, concurrency=concurrency, defaults=defaults)
+    annotations = revision["metadata"].get("annotations") or {}
+    scaling = parse_scaling(annotations, concurrency=concurrency, defaults=defaults)
     deadline_s = (deployment.get("spec") or {}).get("progressDeadlineSeconds") or PROGRESS_DEADLINE_S
-    return Policy(scaling, defaults, float(deadline_s) + ACTIVATION_BUFFER_S)
+    return Policy(scaling, defaults, float(deadline_s) + ACTIVATION_BUFFER_S, *_read_own(annotations))
+
+
+def _read_own(annotations: Mapping[str, str]) -> tuple[KeepAlive, tuple[Hours, ...]]:
+    keep_alive, schedule = annotations.get(names.KEEP_ALIVE), annotations.get(names.SCHEDULE)
+    return (
+        BY_WINDOWS if keep_alive is None else parse_keep_alive(_field(names.KEEP_ALIVE), keep_alive),
+        () if schedule is None else parse_schedule(_field(names.SCHEDULE), schedule),
+    )
+
+
+def _field(annotation: str) -> str:
+    return f"metadata.annotations[{annotation}]"
 
 
 class Routed:
@@ -88,7 +106,19 @@ def _targets(route: Object | None) -> Iterator[Key]:
 class Watch:
     """One revision while it matters: its Deployment, its windows, and the memory of its decisions."""
 
-    __slots__ = ("_backlog", "_panic", "_policy", "_read_from", "_report", "_scaled", "_stable", "deployment", "memory")
+    __slots__ = (
+        "_backlog",
+        "_floor",
+        "_learner",
+        "_panic",
+        "_policy",
+        "_read_from",
+        "_report",
+        "_scaled",
+        "_stable",
+        "deployment",
+        "memory",
+    )
 
     def __init__(self, deployment: Object) -> None:
         self.deployment = deployment
@@ -100,6 +130,8 @@ class Watch:
         self._backlog = 0  # as the sample before the last one had it
         self._stable: Window | None = None
         self._panic: Window | None = None
+        self._learner: Learner | None = None  # of one with a keep-alive of its own
+        self._floor = 0  # pods that its owner wanted at the last look, whatever the load
 
     @property
     def replicas(self) -> int:
@@ -130,8 +162,11 @@ class Watch:
         )
         return self._policy
 
-    def sample(self, report: LoadReport | None, start_s: float, end_s: float) -> None:
-        """Take in what went on between two times; no report from our own throttlers means that nothing did."""
+    def sample(self, report: LoadReport | None, start_s: float, end_s: float, purse: Purse | None = None) -> None:
+        """Take in what went on between two times; no report from our own throttlers means that nothing did.
+
+        `purse`: from which the revision pays for what it keeps, if it is adaptive.
+        """
         if self._policy is None:
             return
         scaling = self._policy.scaling
@@ -146,10 +181,46 @@ class Watch:
             load = report.requests / (end_s - start_s) if rps else report.average_concurrency
         self._stable.record(start_s, end_s, load)
         self._panic.record(start_s, end_s, load)
+        self._learn(report, start_s, end_s, purse)
 
-    def look(self, now_s: float, *, reachable: bool, poked: bool) -> Snapshot:
-        """Return what is known now. `poked`: a request came since the last sample."""
+    def _learn(self, report: LoadReport | None, start_s: float, end_s: float, purse: Purse | None) -> None:
+        if self._policy is None or self._policy.keep_alive.how == STANDARD:
+            self._learner = None
+            return
+        if self._learner is None:
+            self._learner = Learner(start_s)
+        self._learner.sample(
+            start_s,
+            end_s,
+            active=report is not None and report.requests + report.queued + report.in_flight > 0,
+            replicas=self.replicas,
+            ready=0 if report is None else report.ready_pods,
+            knatives_keep_s=_standard_keep_s(self._policy),
+        )
+        account = self._learner.settle()
+        # What min-scale or the schedule keep is not for the budget to pay.
+        if purse is not None and self._policy.keep_alive.how == ADAPTIVE and not self._floor:
+            purse.add(account, end_s)
+
+    def _plan(self, purse: Purse | None) -> Plan | None:
+        policy, learner = self._policy, self._learner
+        if policy is None or learner is None:
+            return None
+        if policy.keep_alive.how == FIXED:
+            return Plan(policy.keep_alive.seconds)
+        if purse is None or policy.keep_alive.how == STANDARD:
+            return None
+        return learner.plan(purse.price, _standard_keep_s(policy), affordable=purse.left_s > 0)
+
+    def look(
+        self, now_s: float, *, reachable: bool, poked: bool, wall_s: float = 0.0, purse: Purse | None = None
+    ) -> Snapshot:
+        """Return what is known now. `poked`: a request came since the last sample. `wall_s`: for its schedule."""
         report = self._report
+        scheduled = 0
+        if self._policy is not None:
+            scheduled = pods_at(self._policy.schedule, wall_s)
+            self._floor = max(self._policy.scaling.min_scale, scheduled)
         ready = (self.deployment.get("status") or {}).get("readyReplicas") or 0 if report is None else report.ready_pods
         backlog = _backlog(report)
         if ready > 0:
@@ -164,7 +235,19 @@ class Watch:
             waiting=max(0 if report is None else report.queued + report.in_flight, int(poked)),
             backlog=backlog,
             reachable=reachable,
+            idle_s=0.0 if self._learner is None else self._learner.idle_s(now_s),
+            plan=self._plan(purse),
+            scheduled=scheduled,
         )
+
+    def due_s(self, now_s: float, wall_s: float, seen: Snapshot) -> float | None:
+        """Return when a revision that goes to sleep is to be looked at although nothing happened; None: never."""
+        due = []
+        if self._policy is not None and (change_s := next_change_s(self._policy.schedule, wall_s)) is not None:
+            due.append(now_s + change_s - wall_s)
+        if seen.plan is not None and (again_s := seen.plan.next_s(seen.idle_s)) is not None:
+            due.append(now_s + again_s - seen.idle_s)
+        return min(due, default=None)
 
     def decide(self, seen: Snapshot, policy: Policy, revision: Object) -> Decision:
         """Decide, and remember."""
@@ -178,6 +261,12 @@ class Watch:
         """Forget the samples: a revision that wakes is judged by what comes then, not by the silence before."""
         self._stable = self._panic = self._report = None
         self._backlog = 0
+
+
+def _standard_keep_s(policy: Policy) -> float:
+    """Return for how long Knative's autoscaler keeps the last pod after the last request."""
+    scaling = policy.scaling
+    return scaling.stable_window_s + max(scaling.scale_to_zero_pod_retention_s, scaling.scale_down_delay_s)
 
 
 def _backlog(report: LoadReport | None) -> int:

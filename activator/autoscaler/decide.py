@@ -10,7 +10,10 @@ import enum
 import math
 from dataclasses import dataclass, replace
 
+from activator.autoscaler.keepalive import Plan
 from torpor.spec.autoscaling import MAX_PODS, Defaults, Metric, Scaling
+from torpor.spec.keepalive import BY_WINDOWS, KeepAlive
+from torpor.spec.schedule import Hours
 
 
 class Reason(enum.Enum):
@@ -29,6 +32,9 @@ class Reason(enum.Enum):
     ACTIVATING = "Activating"  # not needed, but still starting
     LINGERING = "Lingering"  # not needed, but ready for less than a stable window
     RETAINED = "Retained"  # idle, within grace or retention period
+    KEPT_ALIVE = "KeptAlive"  # idle, and the keep-alive says that the next request may be near
+    PREWARMED = "Prewarmed"  # idle, and the keep-alive says that the next request is due
+    SCHEDULE = "Schedule"
     IDLE = "NoTraffic"
     TIMED_OUT = "TimedOut"  # never became ready, and nobody waits
 
@@ -49,6 +55,8 @@ class Policy:
     cluster: Defaults
     activation_timeout_s: float = 630.0
     """Progress deadline (600 s) and the 30 s that Knative adds to let failures be reported first."""
+    keep_alive: KeepAlive = BY_WINDOWS
+    schedule: tuple[Hours, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +75,12 @@ class Snapshot:
     """The same number where pods have no room for some of them, else 0: load that no window needs to average."""
     reachable: bool = True
     """Whether some route leads to the revision."""
+    idle_s: float = 0.0
+    """For how long there has been no request; said where there is a plan."""
+    plan: Plan | None = None
+    """When a pod shall be there although nobody asks; None: as Knative's windows have it."""
+    scheduled: int = 0
+    """Pods that the hours of its schedule ask for at this moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +137,7 @@ def decide(policy: Policy, seen: Snapshot, memory: Memory) -> Decision:
     pods, reason, memory = _after_delay(policy, seen, memory, pods, reason)
     if pods == 0 and seen.waiting > 0:
         pods, reason = 1, Reason.WAITING
+    pods, reason = _as_planned(seen, pods, reason)
     pods, reason = _within_bounds(policy, seen, memory, pods, reason)
     if pods > 0:
         ready = seen.ready_pods >= _needed_ready(policy, seen, memory)
@@ -193,6 +208,18 @@ def _after_delay(
     return pods, reason, memory
 
 
+def _as_planned(seen: Snapshot, pods: int, reason: Reason) -> tuple[int, Reason]:
+    """Return one pod or none as the keep-alive has it, where nobody waits and no load asks for more than one."""
+    plan = seen.plan
+    if plan is None or seen.waiting > 0 or pods > 1 or not seen.reachable:
+        return pods, reason
+    if not plan.warm(seen.idle_s):
+        return 0, Reason.IDLE
+    if pods == 1:
+        return pods, reason
+    return 1, Reason.PREWARMED if plan.prewarms(seen.idle_s) else Reason.KEPT_ALIVE
+
+
 def _floor(policy: Policy, seen: Snapshot, memory: Memory) -> tuple[int, Reason]:
     """Return the fewest pods the owner allows. Nobody can reach an unreachable revision, so it may always sleep."""
     if not seen.reachable:
@@ -200,6 +227,8 @@ def _floor(policy: Policy, seen: Snapshot, memory: Memory) -> tuple[int, Reason]
     scaling = policy.scaling
     if not memory.initialized and scaling.initial_scale > max(1, scaling.min_scale):
         return scaling.initial_scale, Reason.INITIAL_SCALE
+    if seen.scheduled > scaling.min_scale:
+        return seen.scheduled, Reason.SCHEDULE
     return scaling.min_scale, Reason.MIN_SCALE
 
 
@@ -231,10 +260,13 @@ def _towards_zero(policy: Policy, seen: Snapshot, memory: Memory) -> Decision:
         return Decision(0, Reason.IDLE, memory.enter(Phase.INACTIVE, now_s))
     if memory.phase is Phase.ACTIVATING:
         if seen.ready_pods >= _needed_ready(policy, seen, memory):
-            return Decision(1, Reason.LINGERING, memory.enter(Phase.ACTIVE, now_s))
-        if now_s - memory.phase_since_s < policy.activation_timeout_s:
+            memory = memory.enter(Phase.ACTIVE, now_s)
+        elif now_s - memory.phase_since_s < policy.activation_timeout_s:
             return Decision(1, Reason.ACTIVATING, memory)
-        return Decision(0, Reason.TIMED_OUT, memory.enter(Phase.INACTIVE, now_s))
+        else:
+            return Decision(0, Reason.TIMED_OUT, memory.enter(Phase.INACTIVE, now_s))
+    if seen.plan is not None:  # it knows better how long to wait than windows and periods
+        return Decision(0, Reason.IDLE, memory.enter(Phase.INACTIVE, now_s))
     if memory.phase is Phase.ACTIVE:
         if now_s - memory.phase_since_s < scaling.stable_window_s:
             return Decision(1, Reason.LINGERING, memory)

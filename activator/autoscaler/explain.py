@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from activator.autoscaler.decide import Decision, Policy, Reason, Snapshot
 
 _WORDS = {
@@ -18,6 +20,9 @@ _WORDS = {
     Reason.ACTIVATING: "no load, but it is still starting",
     Reason.LINGERING: "no load, but ready for less than a stable window",
     Reason.RETAINED: "no load, within grace or retention period",
+    Reason.KEPT_ALIVE: "no load, but its keep-alive expects more",
+    Reason.PREWARMED: "no load, but its keep-alive expects some soon",
+    Reason.SCHEDULE: "its schedule",
     Reason.IDLE: "no traffic",
     Reason.TIMED_OUT: "it never became ready, and nobody waits for it",
 }
@@ -31,8 +36,17 @@ def explain(before: int, policy: Policy, seen: Snapshot, decision: Decision) -> 
         f"{metric} {_number(seen.stable_load)} over {policy.scaling.stable_window_s:g} s, "
         f"{_number(seen.panic_load)} over {policy.scaling.panic_window_s:g} s, "
         f"target {_number(policy.scaling.target_per_pod)} per pod; "
-        f"{seen.ready_pods} ready, {seen.waiting} requests waiting or served"
+        f"{seen.ready_pods} ready, {seen.waiting} requests waiting or served{_planned(seen)}"
     )
+
+
+def _planned(seen: Snapshot) -> str:
+    if seen.plan is None:
+        return ""
+    said = f"; idle for {seen.idle_s:.0f} s, kept for {seen.plan.keep_s:.0f} s"
+    if math.isinf(seen.plan.again_s):
+        return said
+    return f"{said} and from {seen.plan.again_s:.0f} to {seen.plan.until_s:.0f} s"
 
 
 def _number(load: float | None) -> str:

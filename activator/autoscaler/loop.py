@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 import logging
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Protocol
 
@@ -11,6 +13,7 @@ from activator.autoscaler import export
 from activator.autoscaler.collect import LoadReport, Routed, Watch
 from activator.autoscaler.decide import Decision, Policy, Reason, Snapshot
 from activator.autoscaler.explain import explain
+from activator.autoscaler.keepalive import Purse
 from torpor.aio.backoff import Backoff
 from torpor.aio.clock import Clock
 from torpor.errors import InvalidInputError, NotFoundError
@@ -76,6 +79,10 @@ class Autoscaler:
         self._watched: dict[Key, Watch] = {}
         self._awake: set[Key] = set()
         self._poked: set[Key] = set()
+        # When those that sleep are to be looked at although nothing happens.
+        self._alarms: list[tuple[float, Key]] = []
+        # By namespace: what its adaptive revisions may spend together.
+        self._purses: defaultdict[str, Purse] = defaultdict(Purse)
         self._sampled_s = clock.monotonic()
         deployments.subscribe(self._deployment_changed)
         revisions.subscribe(self._revision_changed)
@@ -118,11 +125,13 @@ class Autoscaler:
         self._awake |= reports.keys()
         self._poked.clear()  # the reports know of those requests now
         for key in self._awake & self._watched.keys():
-            self._watched[key].sample(reports.get(key), start_s, self._sampled_s)
+            self._watched[key].sample(reports.get(key), start_s, self._sampled_s, self._purses[key[0]])
 
     def tick(self) -> None:
         """Decide for every revision that is not asleep, and have those scaled whose decision is not what there is."""
         began = self._clock.monotonic()
+        while self._alarms and self._alarms[0][0] <= began:
+            self._awake.add(heapq.heappop(self._alarms)[1])
         for key in list(self._awake):
             try:
                 self._look_after(key)
@@ -142,6 +151,8 @@ class Autoscaler:
             self._queue.add(key, hurry=False)
         elif decision.pods == seen.ready_pods == seen.waiting == 0 and decision.reason is not Reason.NO_DATA:
             self._awake.discard(key)
+            if (due_s := watch.due_s(seen.now_s, self._clock.wall(), seen)) is not None:
+                heapq.heappush(self._alarms, (due_s, key))
             watch.rest()
             export.forget(key)
             return
@@ -160,7 +171,13 @@ class Autoscaler:
             self._recorder.emit(watch.deployment, "Warning", "InvalidScaling", f"the defaults are used: {error}")
         # A new revision is not in any route's status before it is ready for the first time.
         reachable = key in self._routed or condition(revision, "Ready") == "Unknown"
-        seen = watch.look(self._clock.monotonic(), reachable=reachable, poked=key in self._poked)
+        seen = watch.look(
+            self._clock.monotonic(),
+            reachable=reachable,
+            poked=key in self._poked,
+            wall_s=self._clock.wall(),
+            purse=self._purses[key[0]],
+        )
         return policy, seen, watch.decide(seen, policy, revision)
 
     async def _scale(self, key: Key) -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torpor.spec import names, waiting
+from torpor.spec.access import parse_access
 from torpor.spec.fields import Fields
+from torpor.spec.keepalive import parse_keep_alive
 from torpor.spec.mirror import parse_mirror
+from torpor.spec.schedule import parse_schedule
 from torpor.spec.session import parse_affinity
 
 
@@ -12,8 +17,9 @@ def check_revision(metadata: Fields) -> None:
     """Raise InvalidInputError for the first annotation of a Revision, or a template for one, that cannot be read."""
     annotations, path = metadata.text_map("annotations"), metadata.at("annotations")
     waiting.check(annotations, path)
-    if names.SESSION_AFFINITY in annotations:
-        parse_affinity(f"{path}[{names.SESSION_AFFINITY}]", annotations[names.SESSION_AFFINITY])
+    for name, parse in _OF_A_REVISION.items():
+        if name in annotations:
+            parse(f"{path}[{name}]", annotations[name])
 
 
 def check_route(metadata: Fields) -> None:
@@ -21,3 +27,18 @@ def check_route(metadata: Fields) -> None:
     annotations, path = metadata.text_map("annotations"), metadata.at("annotations")
     if names.MIRROR in annotations:
         parse_mirror(f"{path}[{names.MIRROR}]", annotations[names.MIRROR])
+    check_access(metadata)
+
+
+def check_access(metadata: Fields) -> None:
+    """Likewise for what may have a policy of access: a Namespace too."""
+    annotations, path = metadata.text_map("annotations"), metadata.at("annotations")
+    if names.ACCESS in annotations:
+        parse_access(f"{path}[{names.ACCESS}]", annotations[names.ACCESS])
+
+
+_OF_A_REVISION: dict[str, Callable[[str, str], object]] = {
+    names.SESSION_AFFINITY: parse_affinity,
+    names.KEEP_ALIVE: parse_keep_alive,
+    names.SCHEDULE: parse_schedule,
+}

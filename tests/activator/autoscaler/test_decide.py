@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from activator.autoscaler.decide import Decision, Memory, Phase, Policy, Reason, Snapshot, decide
+from activator.autoscaler.keepalive import Plan
 from torpor.spec.autoscaling import Defaults, Metric, parse_scaling
 
 NOW = 10_000.0
@@ -235,6 +236,55 @@ ROWS = [
         policy_of(), seen_of(0, 0, 1, replicas=3, reachable=False), replace(INACTIVE, in_path_since_s=NOW), 1,
         Reason.RETAINED, id="one pod is enough to wait with",
     ),
+    # --- keep-alive and schedule ----------------------------------------------------------------------------
+    pytest.param(
+        policy_of(), seen_of(0, 0, idle_s=200, plan=Plan(300)), ACTIVE, 1, Reason.KEPT_ALIVE, id="kept beyond windows"
+    ),
+    pytest.param(
+        policy_of(), seen_of(0, 0, idle_s=300, plan=Plan(300)), ACTIVE, 0, Reason.IDLE, id="kept no longer than planned"
+    ),
+    pytest.param(
+        policy_of(), seen_of(0.5, 0, idle_s=20, plan=Plan(10)), replace(ACTIVE, phase_since_s=NOW - 21), 0, Reason.IDLE,
+        id="a plan may be shorter than the windows",
+    ),
+    pytest.param(
+        policy_of(), seen_of(0.5, 0, 1, idle_s=20, plan=Plan(10), waiting=1), ACTIVE, 1, Reason.STABLE,
+        id="no plan takes the pod of who waits",
+    ),
+    pytest.param(
+        policy_of(), seen_of(11, 0, 1, idle_s=20, plan=Plan(10)), ACTIVE, 2, Reason.STABLE,
+        id="no plan speaks for more than one pod",
+    ),
+    pytest.param(
+        policy_of(), seen_of(0, 0, 0, idle_s=290, plan=Plan(10, 280, 320)), INACTIVE, 1, Reason.PREWARMED,
+        id="a pod before the next request is due",
+    ),
+    pytest.param(
+        policy_of(), seen_of(0, 0, 0, replicas=1, idle_s=320, plan=Plan(10, 280, 320)),
+        replace(ACTIVATING, phase_since_s=NOW - 9), 1, Reason.ACTIVATING,
+        id="a pod that starts is waited for, whatever the plan",
+    ),
+    pytest.param(
+        policy_of(), seen_of(0, 0, 0, idle_s=100, plan=Plan(10, 280, 320)), INACTIVE, 0, Reason.IDLE,
+        id="asleep between the two",
+    ),
+    pytest.param(
+        policy_of(), seen_of(0, 0, idle_s=1, plan=Plan(300), reachable=False), ACTIVE, 0, Reason.IDLE,
+        id="nothing is kept that nobody can reach",
+    ),
+    pytest.param(
+        policy_of(zero=False), seen_of(0, 0, idle_s=300, plan=Plan(10)), ACTIVE, 1, Reason.ZERO_DISABLED,
+        id="the cluster's word is the last",
+    ),
+    pytest.param(policy_of(), seen_of(0, 0, scheduled=2), ACTIVE, 2, Reason.SCHEDULE, id="hours of the schedule"),
+    pytest.param(
+        policy_of(min_scale=3), seen_of(0, 0, 3, scheduled=2), ACTIVE, 3, Reason.MIN_SCALE,
+        id="the larger of schedule and min scale",
+    ),
+    pytest.param(
+        policy_of(max_scale=1), seen_of(0, 0, scheduled=2), ACTIVE, 1, Reason.MAX_SCALE,
+        id="no schedule goes beyond the max scale",
+    ),
 ]  # fmt: skip
 
 
@@ -404,6 +454,11 @@ def memories(draw: st.DrawFn) -> Memory:
     )
 
 
+plans = st.builds(Plan, st.floats(0, 1e5)) | st.builds(
+    Plan, st.floats(0, 100), st.floats(100, 1e4), st.floats(1e4, 1e5)
+)
+
+
 @st.composite
 def snapshots(draw: st.DrawFn) -> Snapshot:
     waiting = draw(counts)
@@ -416,6 +471,9 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
         waiting,
         draw(st.sampled_from([0, waiting])),
         draw(st.booleans()),
+        draw(st.floats(0, 1e5)),
+        draw(st.none() | plans),
+        draw(st.sampled_from([0, 0, 3])),
     )
 
 
