@@ -36,13 +36,15 @@ LINGER_BYTES = 2**22
 SLICE = 16_384
 """So much is parsed between two looks at the limits."""
 ANY = 2**31 - 1
+CLOSED = 16
+"""Streams that have ended may lie around in h2, for a moment and for each connection."""
 
 
 class _H2(H2Connection):
     """h2 counts all open streams for each that is new; here their number is bounded elsewhere."""
 
     MAX_CLOSED_STREAMS = 1024
-    _sweep_at = 64
+    _sweep_at = CLOSED
 
     @property
     def open_inbound_streams(self) -> int:
@@ -58,7 +60,7 @@ class _H2(H2Connection):
         """Forget what is closed, once in a while."""
         if len(self.streams) > self._sweep_at:
             self._open_streams(0)
-            self._sweep_at = 64 + 2 * len(self.streams)
+            self._sweep_at = CLOSED + 2 * len(self.streams)
 
 
 class Stream(Generic[Owner]):
