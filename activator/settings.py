@@ -26,6 +26,8 @@ class ClientLimits:
 
     head_bytes: int = 64 * 1024
     """Request line and headers together, trailers likewise. Cookies and tokens of several kilobytes exist."""
+    head_fields: int = 256
+    """Fields of a head. Short ones take twenty times the memory that they have bytes. Envoy and Apache allow 100."""
     head_timeout_s: float = 30.0
     """From the first byte of a request to the end of its headers; a slow client is answered 408."""
     body_silence_s: float = 60.0
@@ -153,6 +155,7 @@ def _networks(key: str, raw: str) -> Networks:
 _seconds = partial(read.number, minimum=0.1, maximum=86_400, unit="seconds")
 _READERS: Mapping[str, Callable[[str, str], Any]] = {
     "head_bytes": partial(read.integer, minimum=1024, maximum=2**20, unit="bytes"),
+    "head_fields": partial(read.integer, minimum=16, maximum=10_000),
     "body_bytes": _optional_bytes,
     "connections": partial(read.integer, minimum=1, maximum=2**20),
     "pipelined": partial(read.integer, minimum=1, maximum=10_000),

@@ -13,6 +13,7 @@ from activator.proxy.standin import Copying
 from activator.proxy.telling import Telling
 from activator.throttle import coldstart
 from activator.throttle.affinity import Sessions, point
+from activator.throttle.line import Client as Turn
 from activator.throttle.line import Priority, Ticket
 from activator.throttle.pod import Pod
 from activator.throttle.remembered import Metadata
@@ -24,6 +25,7 @@ from torpor.errors import DeadlineError, QueueFullError, TorporError, UpstreamEr
 from torpor.web.status import answer
 
 if TYPE_CHECKING:
+    from activator.access.grant import Grant
     from activator.grpc.bridge import Bridge
     from activator.proxy.door import Door
     from activator.proxy.mirror import Copy
@@ -104,6 +106,7 @@ class Exchange:
         "error",
         "expects",
         "framed",
+        "grant",
         "granted_s",
         "head",
         "head_only",
@@ -138,6 +141,8 @@ class Exchange:
         self.client = client
         self.error: Exception | None = None
         """Why it is not even tried."""
+        self.grant: Grant | None = None
+        """By which it was let in, where not everybody is."""
         self.asked: Asked | None = None
         """What the client asked of its wait, where that is anything."""
         # The request.
@@ -173,6 +178,8 @@ class Exchange:
     def start(self) -> None:
         """Take a slot at once, or a place in the queue."""
         now_s = self.arrived_s = self.client.door.clock.monotonic()
+        if self.grant is not None and self.error is None:
+            self.error = self.grant.enter()
         if self.error is not None:
             self.done = True
             self.client.door.codes[status_of(self.error) // 100] += 1
@@ -201,7 +208,11 @@ class Exchange:
         asked = self.asked
         priority = Priority.INTERACTIVE if asked is None else asked.priority
         size = len(self.head) + (0 if self.pending is None else len(self.pending))
-        return Ticket(client_of(self.client.peer, self.head), priority, size, self._deadline_s())
+        client, grant = client_of(self.client.peer, self.head), self.grant
+        if grant is not None:
+            priority = Priority.BATCH if grant.batch else priority
+            client = Turn(grant.caller) if grant.caller else client
+        return Ticket(client, priority, size, self._deadline_s())
 
     def granted(self, pod: Pod, now_s: float) -> None:
         """Go on after the queue."""
@@ -314,12 +325,15 @@ class Exchange:
             upstream.drop()
         if self._timer is not None:
             self._timer.cancel()
+        if self.grant is not None:
+            self.grant.leave()
         counters = self.throttler.counters
         counters.codes[status // 100] += 1
         counters.durations.add(now_s - self.arrived_s)
         if self.pod is not None:
             self.throttler.release(self.pod, now_s)
         else:
+            self.pending = None  # the connection, and so this, may stay for a while
             self.throttler.cancel(self, now_s)
 
     # --- the request -------------------------------------------------------------------------------------------
@@ -358,6 +372,8 @@ class Exchange:
             else:
                 upstream.out.append(data)
             return
+        if self.error is not None:
+            return  # it waits for its turn to be told
         if self.pending is None:
             self.pending = bytearray()
         self.pending += data

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import httptools
 
+from activator.access import credentials
+from activator.access.guard import Guard
 from activator.proxy import forwarding, identity, own
 from activator.proxy.door import Door
 from activator.proxy.exchange import Exchange
@@ -35,6 +37,7 @@ class RequestReader:
         "_lines",
         "_marks",
         "_marks_host",
+        "_most_lines",
         "_moved",
         "_parent",
         "_parser",
@@ -63,6 +66,7 @@ class RequestReader:
         # The request being read: its lines (name, colon, value, CRLF, …), and what was taken out of them.
         self._url = b""
         self._lines: list[bytes] = []
+        self._most_lines = 4 * door.limits.head_fields
         self._host: bytes | None = None
         self._id: bytes | None = None
         self._parent: bytes | None = None
@@ -98,9 +102,9 @@ class RequestReader:
                 cause = error.__context__
                 if not isinstance(cause, TorporError):
                     log.exception("reading a request failed", exc_info=cause)
-                self._client.refuse(cause if isinstance(cause, Exception) else error)
+                self._refuse(cause if isinstance(cause, Exception) else error)
             except httptools.HttpParserError as error:
-                self._client.refuse(InvalidInputError("request", str(error), "send HTTP/1.1 as RFC 9112 has it"))
+                self._refuse(InvalidInputError("request", str(error), "send HTTP/1.1 as RFC 9112 has it"))
             else:
                 if self.incomplete:
                     self._bound(len(data))
@@ -123,8 +127,15 @@ class RequestReader:
             self._unmoved = 0
             return
         self._unmoved += size
-        if self._unmoved > self._door.limits.head_bytes:
-            self._client.refuse(self._too_large())
+        lines = self._lines if self._trailers is None else self._trailers
+        if self._unmoved > self._door.limits.head_bytes or len(lines) > self._most_lines:
+            self._refuse(self._too_large())
+
+    def _refuse(self, error: Exception) -> None:
+        # The connection, and so this, may stay for a moment; what was read so far may be much.
+        self._lines = []
+        self._trailers = None
+        self._client.refuse(error)
 
     def _after_upgrade(self, rest: memoryview) -> bytes | memoryview:
         """Go on after the parser has stopped; returns what is still to be read."""
@@ -211,6 +222,8 @@ class RequestReader:
         try:
             door = self._door
             entry, target = door.router.find(host, url)
+            if entry.guard is not None:
+                marks = self._admit(entry.guard, method, target, exchange, marks)
             if target[:9] == own.PATH:
                 self._begin(own.Polled(exchange, method, target, entry.namespace))
                 return
@@ -225,7 +238,7 @@ class RequestReader:
             self._begin(exchange)
             return
         exchange.head = head = b"".join((method, b" ", target, b" HTTP/1.1\r\n", *self._lines, marks, name, framing))
-        if len(head) > self._door.limits.head_bytes:
+        if len(head) > self._door.limits.head_bytes or len(self._lines) > self._most_lines:
             raise self._too_large()
         if entry.mirror is not None:
             exchange.copy = door.mirroring.begin(entry.mirror, exchange)
@@ -322,6 +335,19 @@ class RequestReader:
         trace = identity.trace(self._parent, self._state)
         return entry, lines + b"".join(b"%b: %b\r\n" % pair for pair in trace)
 
+    def _admit(self, guard: Guard, method: bytes, target: bytes, exchange: Exchange, marks: bytes) -> bytes:
+        """Let the request in, or raise why not; returns what the pod is told of it, which is not its credential."""
+        clock, shown = self._door.clock, credentials.in_lines(self._lines)
+        now_s, wall_s = clock.monotonic(), clock.wall()
+        grant = guard.admit(method, target, shown, now_s, wall_s, counted=target[:9] != own.PATH)
+        exchange.grant = grant
+        exchange.echo += grant.lines
+        if grant.stripped:
+            self._lines = without(self._lines, grant.stripped)
+        if grant.batch:
+            marks = asked.as_batch(marks)
+        return marks + grant.mark
+
     def _read_coding(self, rare: dict[bytes, bytes], exchange: Exchange) -> bytes:
         """Return the line about the body's framing, where it is chunked."""
         coding = rare.get(b"transfer-encoding")
@@ -359,7 +385,9 @@ class RequestReader:
         return b"Host: %b\r\n%b" % (host, b"".join(b"%b: %b\r\n" % pair for pair in pairs))
 
     def _too_large(self) -> HeadTooLargeError:
-        return HeadTooLargeError(f"the header section is over its limit of {self._door.limits.head_bytes} bytes")
+        limits = self._door.limits
+        most = f"{limits.head_bytes} bytes or {limits.head_fields} fields"
+        return HeadTooLargeError(f"the header section is over its limit of {most}")
 
     def _too_long(self) -> TooLargeError:
         return TooLargeError(f"the body is over the limit of {self._door.limits.body_bytes} bytes")

@@ -100,6 +100,18 @@ async def test_large_head_at_once() -> None:
         assert (await client.ask(get("/", "X: " + "a" * 2000))).status == 431
 
 
+@pytest.mark.parametrize("cut", [pytest.param(False, id="at once"), pytest.param(True, id="field by field")])
+async def test_many_fields(*, cut: bool) -> None:
+    """Fields are counted too, for short ones cost far more than they have bytes; up to the limit all is well."""
+    async with served(answering(OK), client=ClientLimits(head_fields=100)) as (door, pod), wire(door.port) as client:
+        assert (await client.ask(get("/", *["X: a"] * 99))).status == 200
+        for part in get("/", *["X: a"] * 102).splitlines(keepends=True) if cut else [get("/", *["X: a"] * 102)]:
+            await client.send(part)
+            await asyncio.sleep(0)
+        assert (await client.answer()).status == 431
+        assert len(pod.seen) == 1
+
+
 @pytest.mark.parametrize(
     ("raw", "part"),
     [
