@@ -11,6 +11,7 @@ from activator.autoscaler import loop
 from tests.activator.autoscaler.world import KEY, NAME, world
 from tests.support.until import until
 from torpor import errors
+from torpor.aio.backoff import Backoff
 from torpor.spec.autoscaling import Defaults
 from torpor.spec.kinds import DEPLOYMENT, REVISION
 from torpor.telemetry import metrics
@@ -114,8 +115,10 @@ async def test_a_request_that_comes_before_the_freeze_prevents_zero() -> None:
         assert (w.replicas, w.cluster.patches) == (1, [])
 
 
-async def test_an_api_that_is_down_is_asked_again_while_requests_wait() -> None:
+async def test_an_api_that_is_down_is_asked_again_while_requests_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """The wake is retried with a back-off, however many requests come meanwhile, until it succeeds."""
+    # Longer than a thousand requests take on a busy machine.
+    monkeypatch.setattr(loop, "RETRY", Backoff(first_s=2.0))
     async with world(concurrency=1) as w:
         w.deploy(0)
         down = True
