@@ -11,7 +11,7 @@ import pytest
 
 from tests.activator.tls.certificates import pair
 from tests.support.laptop import Laptop, running_laptop, wait_for
-from tests.support.manifests import SOON
+from tests.support.manifests import SOON, knative_service
 
 pytestmark = pytest.mark.e2e
 
@@ -95,11 +95,11 @@ def test_a_service_at_zero_is_woken_by_a_call(laptop: Laptop) -> None:
     laptop.wait_zero("demo")
 
 
-def test_tls_on_both_ports_with_a_certificate_that_is_renewed(tmp_path: Path) -> None:
+def test_tls_on_both_ports_with_a_certificate_that_is_renewed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`torpor up` waits for its certificate, takes the next one as it comes, and its URLs say https."""
     first, second = (pair(host="*.default.localhost") for _ in range(2))
     with running_laptop(tmp_path, "--tls-secret", "default/door") as laptop:
-        laptop.apply(service("demo"))
+        laptop.apply(service("demo"), knative_service("plain"))
         laptop.wait_ready("ksvc", "demo")
         assert laptop.get("ksvc", "demo")["status"]["url"] == f"https://demo.default.localhost:{laptop.http_port}"
         assert not _answers(laptop, first.certificate, timeout_s=1)
@@ -114,6 +114,10 @@ def test_tls_on_both_ports_with_a_certificate_that_is_renewed(tmp_path: Path) ->
                 content=framed(b"hello"),
             )
             assert answer.content == framed(b"HELLO")
+        (tmp_path / "ca.crt").write_bytes(second.certificate)
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.crt"))
+        asked = laptop.torpor("predict", "ksvc/plain", "--path", "/?n=7")
+        assert (asked.returncode, '"n": "7"' in asked.stdout) == (0, True), asked.stderr
         events = {each["reason"] for each in laptop.list("events") if each["involvedObject"]["name"] == "door"}
         assert events == {"CertificateUsed"}
 
