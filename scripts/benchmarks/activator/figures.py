@@ -1,4 +1,4 @@
-"""What wrk says, and what is made of it; pure."""
+"""What the load generators say, and what is made of it; pure."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
 DIRECT = "direct"
 ACTIVATOR = "activator"
+ACTIVATOR_ALL_ON = "activator, all on"
 NGINX = "nginx"
 ENVOY = "envoy"
+UVICORN = "uvicorn+httpx"
 
 _UNITS_US = {"us": 1.0, "ms": 1e3, "s": 1e6, "m": 60e6, "h": 3600e6}
 
@@ -29,6 +32,22 @@ class Sample:
     """Processor time of the proxy per request."""
     foreign: float = 0.0
     """Part of the time of the cores in use that went to other work of the machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Paced:
+    """One run at a given rate. Latencies are those from when a request was really sent."""
+
+    p50_us: float
+    p99_us: float
+    late_p99_us: float
+    """How late the sender was."""
+    errors: int
+
+    @classmethod
+    def read(cls, said: Mapping[str, Any]) -> Paced:
+        """Take what `openloop.py` prints."""
+        return cls(said["sent_p50_us"], said["sent_p99_us"], said["late_p99_us"], said["errors"])
 
 
 Round = Mapping[str, Sample]
@@ -75,14 +94,39 @@ def added_ratio(rounds: Sequence[Round], figure: str) -> float | None:
 
 
 def summary(rounds: Sequence[Round]) -> dict[str, float | None]:
-    """Return the figures of the JSON line."""
-    return {
+    """Return the figures of the JSON line for one kind of load."""
+    figures = {
         "rps": round(medians(rounds, ACTIVATOR).rps, 1),
         "rps_vs_envoy": _rounded(rate_ratio(rounds, ENVOY)),
         "rps_vs_nginx": _rounded(rate_ratio(rounds, NGINX)),
         "added_p50_vs_envoy": _rounded(added_ratio(rounds, "p50_us")),
         "added_p99_vs_envoy": _rounded(added_ratio(rounds, "p99_us")),
     }
+    if all(UVICORN in each for each in rounds):
+        figures["rps_vs_uvicorn"] = _rounded(rate_ratio(rounds, UVICORN))
+    if all(ACTIVATOR_ALL_ON in each for each in rounds):
+        figures["rps_all_on_vs_off"] = _rounded(
+            median(each[ACTIVATOR_ALL_ON].rps / each[ACTIVATOR].rps for each in rounds)
+        )
+    return figures
+
+
+def inflation(few: Sequence[Round], many: Sequence[Round], target: str) -> float:
+    """Return how much longer the slowest hundredth takes when many ask at once."""
+    return medians(many, target).p99_us / medians(few, target).p99_us
+
+
+def paced_summary(rounds: Sequence[Mapping[str, Paced]]) -> dict[str, float | None]:
+    """Return what is added at a rate that all of them can serve, as a part of what Envoy adds."""
+    figures: dict[str, float | None] = {}
+    for name in ("p50_us", "p99_us"):
+        direct, ours, envoys = (
+            median(getattr(each[target], name) for each in rounds) for target in (DIRECT, ACTIVATOR, ENVOY)
+        )
+        ratio = None if envoys <= direct else (ours - direct) / (envoys - direct)
+        figures[f"added_{name[:3]}_vs_envoy_at_half_load"] = _rounded(ratio)
+    late = max(each.late_p99_us for taken in rounds for each in taken.values())
+    return figures | {"late_p99_us": late}
 
 
 def foreign(rounds: Sequence[Round]) -> float:

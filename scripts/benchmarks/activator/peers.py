@@ -1,4 +1,4 @@
-"""Where nginx, wrk and Envoy are; installs what is missing and can be."""
+"""Where nginx, wrk and Envoy are; installs what is missing and can be. uvicorn and httpx are libraries of Torpor's."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from rich.console import Console
@@ -40,7 +41,8 @@ def versions(peers: Peers) -> str:
     """Return what is compared, in one line."""
     nginx = _output([peers.nginx, "-v"]).strip().rpartition("/")[2].split()[0]
     wrk = _output([peers.wrk, "-v"]).split("\n")[0].split()[1]
-    return f"nginx {nginx}, Envoy {ENVOY.rpartition('==')[2]}, wrk {wrk}, Python {sys.version.split()[0]}"
+    python = f"Python {sys.version.split()[0]} (uvicorn {version('uvicorn')}, httpx {version('httpx')})"
+    return f"nginx {nginx}, Envoy {ENVOY.rpartition('==')[2]}, wrk {wrk}, {python}"
 
 
 def _which(program: str) -> str | None:

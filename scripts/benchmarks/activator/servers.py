@@ -13,20 +13,22 @@ from pathlib import Path
 
 import psutil
 from cores import Cores
-from door import HOST
-from figures import ACTIVATOR, DIRECT, ENVOY, NGINX
+from door import ALL_ON, HOST
+from figures import ACTIVATOR, ACTIVATOR_ALL_ON, DIRECT, ENVOY, NGINX, UVICORN
 from peers import Peers
 
 from torpor.errors import UnavailableError
 
 ANSWER = '{"model_name":"m","outputs":[{"name":"y","shape":[1,1],"datatype":"FP32","data":[10.0]}]}'
-READY_S = 20.0
+BIG = "/big.bin"
+BIG_BYTES = 2**20
+READY_S = 30.0
 
 _NGINX = """
 daemon off; worker_processes 1; pid {name}.pid; error_log {name}.log;
-events {{ worker_connections 1024; }}
+worker_rlimit_nofile 16384; events {{ worker_connections 8192; }}
 http {{
-  access_log off; keepalive_requests 1000000000;
+  access_log off; keepalive_requests 1000000000; client_max_body_size 0;
   client_body_temp_path {name}-body; proxy_temp_path {name}-proxy; fastcgi_temp_path {name}-fastcgi;
   uwsgi_temp_path {name}-uwsgi; scgi_temp_path {name}-scgi;
   {inner}
@@ -41,6 +43,8 @@ class Target:
     name: str
     port: int
     process: psutil.Process
+    all_on: bool = False
+    """It is sent what its features have to do with."""
 
     def cpu_s(self) -> float:
         """Return the processor time that it has used, its workers included."""
@@ -51,43 +55,62 @@ class Target:
 @contextlib.asynccontextmanager
 async def running(peers: Peers, cores: Cores, folder: Path) -> AsyncIterator[list[Target]]:
     """Start all of them; the proxies share a core, for only one of them is ever asked at a time."""
-    backend, ours, nginx, envoy = _free_ports(4)
+    backend, ours, ours_all_on, nginx, envoy, uvicorn = _free_ports(6)
     async with contextlib.AsyncExitStack() as stack:
 
-        async def start(name: str, port: int, core: int, command: list[str]) -> Target:
+        async def start(name: str, port: int, core: int, command: list[str], *, all_on: bool = False) -> Target:
             pinned = [peers.taskset, "-c", str(core), *command]
             process = await stack.enter_async_context(_process(pinned, folder / f"{name}.out"))
             await _until_open(name, port, process, folder / f"{name}.out")
-            return Target(name, port, psutil.Process(process.pid))
+            return Target(name, port, psutil.Process(process.pid), all_on)
 
         def with_nginx(name: str, inner: str) -> list[str]:
             config = folder / f"{name}.conf"
             config.write_text(_NGINX.format(name=name, inner=inner))
             return [peers.nginx, "-p", f"{folder}/", "-c", str(config), "-e", str(folder / f"{name}.log")]
 
-        backend_of_all = await start(DIRECT, backend, cores.backend, with_nginx("backend", _backend(backend)))
-        door = [sys.executable, str(Path(__file__).with_name("door.py")), str(ours), str(backend)]
+        (folder / BIG.lstrip("/")).write_bytes(b"y" * BIG_BYTES)
+        backend_of_all = await start(DIRECT, backend, cores.backend, with_nginx("backend", _backend(backend, folder)))
+        door = [sys.executable, str(Path(__file__).with_name("door.py"))]
         config = folder / "envoy.json"
         config.write_text(json.dumps(_envoy(envoy, backend)))
         quiet = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "error"]
         yield [
             backend_of_all,
-            await start(ACTIVATOR, ours, cores.proxy, door),
+            await start(ACTIVATOR, ours, cores.proxy, [*door, str(ours), str(backend)]),
+            await start(
+                ACTIVATOR_ALL_ON,
+                ours_all_on,
+                cores.proxy,
+                [*door, str(ours_all_on), str(backend), ALL_ON],
+                all_on=True,
+            ),
             await start(NGINX, nginx, cores.proxy, with_nginx("nginx", _proxy(nginx, backend))),
             await start(ENVOY, envoy, cores.proxy, [peers.envoy, "-c", str(config), *quiet]),
+            await start(UVICORN, uvicorn, cores.proxy, _uvicorn(uvicorn, backend)),
         ]
 
 
-def _backend(port: int) -> str:
-    return (
-        f"server {{ listen 127.0.0.1:{port}; location / {{ default_type application/json; return 200 '{ANSWER}'; }} }}"
-    )
+def _backend(port: int, folder: Path) -> str:
+    small = f"location / {{ default_type application/json; return 200 '{ANSWER}'; }}"
+    # A file is no answer to POST, except as what is shown for that error.
+    big = f"location = {BIG} {{ root {folder}; error_page 405 =200 $uri; }}"
+    return f"server {{ listen 127.0.0.1:{port}; {small} {big} }}"
 
 
 def _proxy(port: int, backend: int) -> str:
     to = 'proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host;'
-    upstream = f"upstream up {{ server 127.0.0.1:{backend}; keepalive 64; keepalive_requests 1000000000; }}"
-    return f"{upstream} server {{ listen 127.0.0.1:{port}; location / {{ {to} }} }}"
+    upstream = f"upstream up {{ server 127.0.0.1:{backend}; keepalive 1024; keepalive_requests 1000000000; }}"
+    # Else it would write large bodies into files first, which the others do not.
+    big = f"location = {BIG} {{ proxy_buffering off; proxy_request_buffering off; {to} }}"
+    return f"{upstream} server {{ listen 127.0.0.1:{port}; location / {{ {to} }} {big} }}"
+
+
+def _uvicorn(port: int, backend: int) -> list[str]:
+    quiet = ["--log-level", "error", "--no-access-log", "--no-server-header", "--no-date-header"]
+    loop = ["--loop", "uvloop", "--http", "httptools", "--app-dir", str(Path(__file__).parent)]
+    with_port = ["/usr/bin/env", f"BACKEND_PORT={backend}"]
+    return [*with_port, sys.executable, "-m", "uvicorn", "asgi:app", "--port", str(port), *loop, *quiet]
 
 
 def _envoy(port: int, backend: int) -> dict[str, object]:
