@@ -12,6 +12,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 
 from activator import admin
+from activator.access.locks import Locks
 from activator.autoscaler.cluster import ClusterDefaults
 from activator.autoscaler.loop import Autoscaler
 from activator.export import DoorCollector
@@ -57,7 +58,10 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         slices, pods, deployments = (
             Informer(cluster, kind, labels=names.REVISION) for kind in (ENDPOINT_SLICE, POD, DEPLOYMENT)
         )
-        informers = [routes, configurations, revisions, slices, pods, deployments]
+        # Who may come in.
+        told = Recorder(cluster, "torpor-activator")
+        locks = Locks(routes, told, clock)
+        informers = [routes, configurations, revisions, slices, pods, deployments, *locks.informers(cluster)]
 
         # Where requests wait.
         def wake(revision: RevisionKey) -> None:
@@ -85,7 +89,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 
         # Where they go.
         router = Router(build((), settings.domain))
-        follower = Follower(router, settings.domain, routes, configurations, throttlers, random.random)
+        follower = Follower(router, settings.domain, routes, configurations, throttlers, random.random, locks.guard_of)
+        locks.on_policy = follower.reread
 
         # How many pods there are for them.
         recorder = Recorder(cluster, "torpor-autoscaler")
@@ -100,10 +105,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             router, throttlers, pool, settings.client, clock, waiting=waiting, shelf=shelf, stage_of=watching.look
         )
         server = Server(door)
-        told = Recorder(cluster, "torpor-activator")
-        certificate = None if settings.tls_secret is None else Certificate(settings.tls_secret, told)
-        if certificate is not None:
-            informers.append(certificate.informer(cluster))
+        certificate = _certificate(settings, cluster, told, informers)
 
         work = (*(informer.run for informer in informers), recorder.run, told.run, autoscaler.run, server.watch)
         at = (settings.host, settings.admin_port)
@@ -122,8 +124,17 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         finally:
             for each in (follower, shelf, throttlers):
                 each.close()
-            for other in (wakes, watching, pool):
+            for other in (locks, wakes, watching, pool):
                 await other.close()
+
+
+def _certificate(settings: Settings, cluster: Cluster, told: Recorder, informers: list[Informer]) -> Certificate | None:
+    """Return the data ports' certificate, which is followed too; None: they speak without TLS."""
+    if settings.tls_secret is None:
+        return None
+    certificate = Certificate(settings.tls_secret, told)
+    informers.append(certificate.informer(cluster))
+    return certificate
 
 
 async def _listen(server: Server, door: Door, settings: Settings, certificate: Certificate | None) -> None:

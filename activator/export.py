@@ -66,7 +66,18 @@ class DoorCollector(Collector):
         for (key, result), count in self._door.mirroring.counts.items():
             mirrored.add_metric([*key, result], count)
         yield mirrored
+        yield _access(self._door)
         yield from _gauges(self._door)
+
+
+def _access(door: Door) -> Metric:
+    family = metrics.ACTIVATOR_ACCESS
+    counter = CounterMetricFamily(family.name, family.help, labels=family.labels)
+    guards = {entry.guard.key: entry.guard for entry in door.router.table.by_path.values() if entry.guard is not None}
+    for key, guard in guards.items():
+        for result, count in guard.counts.items():
+            counter.add_metric([*key, result], count)
+    return counter
 
 
 def _gauges(door: Door) -> Iterator[Metric]:

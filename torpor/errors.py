@@ -15,6 +15,8 @@ class TorporError(Exception):
     retryable: ClassVar[bool] = False
     retry_after_s: float | None = None
     """When another try is worth it, where that is known."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """Header fields that tell programs more of it."""
 
     def after(self, seconds: float | None) -> Self:
         """Say when another try is worth it."""
@@ -42,6 +44,12 @@ class UnauthorizedError(TorporError):
 
 class ForbiddenError(TorporError):
     """The caller is known, or needs not be, and may not do this."""
+
+
+class OverLimitError(TorporError):
+    """The caller, or the service, has used up its rate or its requests at once."""
+
+    retryable: ClassVar[bool] = True
 
 
 class NotFoundError(TorporError):

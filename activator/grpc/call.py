@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 from h2.errors import ErrorCodes
 
+from activator.access import credentials
+from activator.access.grant import Grant
+from activator.access.guard import Guard
 from activator.grpc import fields, status, timeouts
 from activator.grpc.asker import Asker
 from activator.grpc.connection import Headers, Stream
@@ -40,6 +43,7 @@ class Call:
         "_body",
         "_deadline",
         "_digit",
+        "_grant",
         "_head",
         "_priority",
         "_received",
@@ -80,6 +84,8 @@ class Call:
         self.pod: Pod | None = None
         self.upstream: Stream[Asker] | None = None
         self.refused_since_s: float | None = None
+        self._grant: Grant | None = None
+        """By which it was let in, where not everybody is."""
         self._head: Headers = []
         self._priority = Priority.INTERACTIVE
         self._timeout_s: float | None = None
@@ -102,6 +108,7 @@ class Call:
             head = fields.read(headers, door.limits.head_bytes)
             self.grpc = head.grpc
             entry, target = door.router.find(head.authority, head.path)
+            grant = None if entry.guard is None else self._admit(entry.guard, head, target)
             more: Headers = []
             if head.rare.keys() & _ASKED:
                 asked, lines = asked_for(head.rare)
@@ -110,11 +117,18 @@ class Call:
                 if TAG in head.rare:
                     entry, lines = tagged(entry, head.rare[TAG])
                     more += fields.pairs_of(lines)
+            if grant is not None:
+                more = self._told_of(grant, more)
             throttler = door.lead(entry)
         except TorporError as error:
             self.grpc = self.grpc and _is_grpc(headers)
             self._turn_away(error)
             return
+        full = None if grant is None else grant.enter()
+        if full is not None:
+            self._turn_away(full)
+            return
+        self._grant = grant
         self.throttler = throttler
         name = line.identity(self.stream.number)
         self._head = fields.for_pod(head, target, line.peer, line.scheme, name, believed=line.believed) + more
@@ -127,12 +141,29 @@ class Call:
         self.cold = not throttler.pods
         self._enter(throttler, self.arrived_s)
 
+    def _admit(self, guard: Guard, head: fields.Head, target: bytes) -> Grant:
+        """Let the call in, or raise why not; its pod is not shown the credential."""
+        clock = self.line.door.clock
+        grant = guard.admit(head.method, target, credentials.of(head.others), clock.monotonic(), clock.wall())
+        if grant.stripped:
+            head.others = [pair for pair in head.others if pair[0] not in grant.stripped]
+        return grant
+
+    def _told_of(self, grant: Grant, more: Headers) -> Headers:
+        """Return what else the pod is told, who asks included."""
+        if grant.batch:
+            self._priority = Priority.BATCH
+            more = [*(pair for pair in more if pair[0] != PRIORITY), (PRIORITY, b"batch")]
+        return more + fields.pairs_of(grant.mark)
+
     def ticket(self) -> Ticket:
         """Say what counts in the queue."""
         credential = next((value for name, value in self._head if name == b"authorization"), b"")
+        grant = self._grant
+        client = Client(grant.caller) if grant is not None and grant.caller else Client(self.line.peer, credential)
         timeout_s = self._timeout_s
         deadline_s = None if timeout_s is None else self.arrived_s + timeout_s
-        return Ticket(Client(self.line.peer, credential), self._priority, self._size, deadline_s)
+        return Ticket(client, self._priority, self._size, deadline_s)
 
     def granted(self, pod: Pod, now_s: float) -> None:
         """Go on after the queue."""
@@ -183,6 +214,8 @@ class Call:
         upstream = self.upstream
         if upstream is not None and not (upstream.closed and upstream.peer_done):
             upstream.reset(ErrorCodes.CANCEL)
+        if self._grant is not None:
+            self._grant.leave()
         counters = self.throttler.counters
         counters.codes[digit] += 1
         counters.durations.add(now_s - self.arrived_s)
@@ -300,6 +333,8 @@ class Call:
         self.moved = True
         if self.cold:
             headers = [*headers, self._cold_start()]
+        if self._grant is not None:
+            headers = [*headers, *self._grant.pairs]
         self.responded = True
         self._body = None
         self._digit = _digit(headers, grpc=self.grpc and end)
@@ -358,6 +393,7 @@ class Call:
             ]
             if said.retry_after_s is not None:
                 head.append((b"retry-after", b"%d" % said.retry_after_s))
+            head += status.headers_of(said)
             stream.headers(head)
             stream.write(said.body)
             stream.finish()

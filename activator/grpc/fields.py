@@ -35,7 +35,7 @@ _SPECIAL = PRUNED | frozenset(
     }
 )
 # Whoever shares the connection to the pod must not guess these by the size of what is compressed (RFC 7541, 7.1.3).
-_SECRET = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
+_SECRET = frozenset({b"authorization", b"cookie", b"proxy-authorization", b"x-api-key"})
 
 
 @dataclass(slots=True)

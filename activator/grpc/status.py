@@ -7,7 +7,7 @@ from enum import IntEnum
 from urllib.parse import quote
 
 from torpor.errors import TorporError
-from torpor.web.status import answer
+from torpor.web.status import Answer, answer
 
 MESSAGE_BYTES = 2000
 """Clients take 8 KiB of headers by default, and a byte may become three."""
@@ -39,6 +39,7 @@ OF_STATUS: Mapping[int, Code] = {
     408: Code.DEADLINE_EXCEEDED,
     409: Code.ABORTED,
     413: Code.RESOURCE_EXHAUSTED,
+    429: Code.RESOURCE_EXHAUSTED,
     431: Code.RESOURCE_EXHAUSTED,
     501: Code.UNIMPLEMENTED,
     502: Code.UNAVAILABLE,
@@ -58,7 +59,12 @@ def trailers(error: Exception) -> list[tuple[bytes, bytes]]:
     if said.retry_after_s is not None and isinstance(error, TorporError) and error.retryable:
         # A client with a retry policy waits so long, instead of its own time.
         fields.append((b"grpc-retry-pushback-ms", b"%d" % (said.retry_after_s * 1000)))
-    return fields
+    return fields + headers_of(said)
+
+
+def headers_of(said: Answer) -> list[tuple[bytes, bytes]]:
+    """Return the fields that belong to an error, as HTTP/2 has them."""
+    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in said.headers]
 
 
 def status_class(code: bytes) -> int:

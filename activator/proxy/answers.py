@@ -23,6 +23,8 @@ def parts(error: Exception) -> Parts:
     lines = b"Content-Type: application/json\r\n"
     if said.retry_after_s is not None:
         lines += b"Retry-After: %d\r\n" % said.retry_after_s
+    for name, value in said.headers:
+        lines += f"{name}: {value}\r\n".encode("latin-1")
     return Parts(said.status, lines, said.body)
 
 

@@ -33,6 +33,7 @@ PRUNED = frozenset(
         b"knative-serving-default-route",
         b"knative-serving-namespace",
         b"knative-serving-revision",
+        b"torpor-caller",
         b"torpor-mirrored",
     }
 )

@@ -22,7 +22,7 @@ PATH = b"/.torpor/"
 REQUESTS = PATH + b"requests/"
 
 JSON = b"Content-Type: application/json\r\n"
-_SAME = ("asked", "chunked", "echo", "expects", "http10", "keep_alive")
+_SAME = ("asked", "chunked", "echo", "expects", "grant", "http10", "keep_alive")
 
 
 class Own(Exchange):
@@ -79,7 +79,7 @@ class Polled(Own):
         door = self.client.door
         self.arrived_s = door.clock.monotonic()
         id_ = self._path.removeprefix(REQUESTS).decode("latin-1") if self._path.startswith(REQUESTS) else ""
-        deferred = door.shelf.find(self._namespace, id_)
+        deferred = door.shelf.find(self._namespace, id_, None if self.grant is None else self.grant.owner)
         if deferred is None:
             what = "no such request: its time is over, it was cancelled, or the activator was restarted"
             self._refuse(NotFoundError(what))
@@ -125,6 +125,8 @@ class Later(Own):
     def start(self) -> None:
         self.arrived_s = self.client.door.clock.monotonic()
         self._started = True
+        if self.grant is not None and self.error is None:
+            self.error = self.grant.enter()
         if self.error is not None:
             self.done = True
             self._forget()
@@ -195,6 +197,7 @@ class Later(Own):
         if self._deferred is None:
             shelf, now_s = self.client.door.shelf, self.client.door.clock.monotonic()
             self._deferred = shelf.open(self.throttler.key[0], now_s)
+            self._deferred.owner = None if self.grant is None else self.grant.owner
         return self._deferred
 
     def _refuse(self, error: Exception) -> None:
@@ -209,6 +212,8 @@ class Later(Own):
     def _forget(self) -> None:
         if self.copy is not None:
             self.copy.drop(INCOMPLETE)
+        if self.grant is not None:
+            self.grant.leave()
         deferred, self._deferred = self._deferred, None
         if deferred is not None:
             self.client.door.shelf.drop(deferred)
@@ -224,6 +229,7 @@ class Run(Exchange):
         self.throttler, self.head, self.asked, self.chunked = like.throttler, like.head, like.asked, like.chunked
         self.pending, self.last = like.pending, like.last
         self.request_done = True
+        self.grant = like.grant  # which has its place already
         self._deferred = deferred
         like.pending = None
 

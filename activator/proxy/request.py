@@ -237,13 +237,17 @@ class RequestReader:
             exchange.error = error
             self._begin(exchange)
             return
-        exchange.head = head = b"".join((method, b" ", target, b" HTTP/1.1\r\n", *self._lines, marks, name, framing))
-        if len(head) > self._door.limits.head_bytes or len(self._lines) > self._most_lines:
-            raise self._too_large()
+        head = b"".join((method, b" ", target, b" HTTP/1.1\r\n", *self._lines, marks, name, framing))
+        exchange.head = self._bounded(head)
         if entry.mirror is not None:
             exchange.copy = door.mirroring.begin(entry.mirror, exchange)
         self._exchange = exchange = exchange if exchange.asked is None else own.later(exchange, url, target)
         self._client.begin(exchange)
+
+    def _bounded(self, head: bytes) -> bytes:
+        if len(head) > self._door.limits.head_bytes or len(self._lines) > self._most_lines:
+            raise self._too_large()
+        return head
 
     def _begin(self, exchange: Exchange) -> None:
         self._exchange = exchange

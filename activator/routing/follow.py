@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from activator.routing.table import Key, Named, Router, continued, merge, newest_revision, read
+from activator.access.guard import Guard
+from activator.routing.table import Key, Named, Router, continued, guarded, merge, newest_revision, read
 from torpor.kube import Change, Informer
+from torpor.spec.kinds import Object
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +31,10 @@ class Queues(Protocol):
         """Let each request that waits here wait where it belongs."""
 
 
+def _everybody(_: Object) -> None:
+    return None
+
+
 class Follower:
     """Reads each Route anew when it changes, and makes one table of many changes."""
 
@@ -40,8 +46,10 @@ class Follower:
         configurations: Informer,
         queues: Queues,
         dice: Callable[[], float],
+        guard_of: Callable[[Object], Guard | None] = _everybody,
     ) -> None:
-        """Make it before the informers run."""
+        """Make it before the informers run. `guard_of` says who lets requests to a Route in, and never raises."""
+        self._guard_of = guard_of
         self._router = router
         self._domain = domain
         self._routes = routes
@@ -77,18 +85,25 @@ class Follower:
             self._timer.cancel()
             self._timer = None
 
+    def reread(self, keys: Iterable[Key]) -> None:
+        """Read Routes anew that did not change, for what they depend on did."""
+        self._changed.update(keys)
+        self._schedule()
+
     def _read(self, key: Key) -> None:
         route = self._routes.items.get(key)
         if route is None:
             self._named.pop(key, None)
             return
+        before, guard = self._named.get(key), self._guard_of(route)
         try:
             named = read(route, self._domain, self._configurations.items, self._dice())
         except Exception:  # one bad Route must not stop the table of all others
-            log.exception("Route %s/%s cannot be read; what it said before holds", *key)
+            log.exception("Route %s/%s cannot be read; what it said before holds, but for who may call it", *key)
+            if before is not None:
+                self._named[key] = guarded(before, guard)
             return
-        before = self._named.get(key)
-        self._named[key] = named = continued(named, before)
+        self._named[key] = named = guarded(continued(named, before), guard)
         for revision in named.revisions:
             self._queues.expect(revision)
         entry = named.entry

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from activator.access.guard import Guard
 from activator.routing.mirror import Mirror
 from activator.routing.traffic import Traffic
 from torpor.errors import InvalidInputError, NotFoundError
@@ -36,6 +37,8 @@ class Entry:
     """The route's, for those who name one by a header."""
     mirror: Mirror | None = None
     """Who gets copies."""
+    guard: Guard | None = None
+    """Who lets requests in, where not everybody may."""
 
     @property
     def waiting_room(self) -> tuple[str, str]:

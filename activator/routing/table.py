@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
+from activator.access.guard import Guard
 from activator.routing import match
 from activator.routing.match import Entry, Match, Table, read_host
 from activator.routing.mirror import Mirror
@@ -97,6 +98,15 @@ def continued(named: Named, before: Named | None) -> Named:
     traffic = old.traffic if old.traffic == entry.traffic else entry.traffic
     mirror = old.mirror if old.mirror == entry.mirror else entry.mirror
     return replace(named, entry=replace(entry, traffic=traffic, mirror=mirror))
+
+
+def guarded(named: Named, guard: Guard | None) -> Named:
+    """Return what a Route makes known, with one guard before all of it: its name, and every tag."""
+    if named.entry.guard is guard:
+        return named
+    tags = tuple((replace(tag, guard=guard), hosts) for tag, hosts in named.tags)
+    entry = replace(named.entry, guard=guard, tags={tag.tag: tag for tag, _ in tags})
+    return replace(named, entry=entry, tags=tags)
 
 
 class Router:

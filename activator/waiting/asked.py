@@ -22,6 +22,7 @@ RESPOND_ASYNC = b"respond-async"
 _PRIORITIES = {b"interactive": Priority.INTERACTIVE, b"batch": Priority.BATCH}
 _DEADLINE = re.compile(rb"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s)?\Z")
 # In a head that was written by us: `Name: value` lines after the first.
+_PRIORITY = re.compile(rb"(?m)^(?i:torpor-priority): [^\r\n]*\r\n")
 _FORWARDED = re.compile(rb"\r\n(?i:x-forwarded-for): ([^\r\n]*)")
 _AUTHORIZATION = re.compile(rb"\r\n(?i:authorization): ([^\r\n]*)")
 
@@ -50,6 +51,11 @@ def read(rare: Mapping[bytes, bytes]) -> tuple[Asked, bytes]:
         lines += b"Prefer: %b\r\n" % others
     deadline_s = None if raw_deadline is None else _deadline_s(raw_deadline)
     return Asked(priority, deadline_s, later, rare.get(PROBE)), lines
+
+
+def as_batch(lines: bytes) -> bytes:
+    """Return the lines for the pod of a request that is of the batch, whatever it says."""
+    return _PRIORITY.sub(b"", lines) + b"Torpor-Priority: batch\r\n"
 
 
 def deadline_line(left_s: float) -> bytes:

@@ -18,7 +18,7 @@ JSON = b"Content-Type: application/json\r\n"
 # Heads were written by us: a request line, then `Name: value` lines.
 _LINE = re.compile(rb"(GET|HEAD) ([^ ?]*)(?:\?[^ ]*)? ")
 _PROBE = re.compile(rb"\r\n(?i:user-agent): kube-probe/")
-_CREDENTIALS = re.compile(rb"\r\n(?i:authorization|cookie): ")
+_CREDENTIALS = re.compile(rb"\r\n(?i:authorization|cookie|x-api-key): ")
 _MODEL_READY = re.compile(rb"/v2/models/([^/]+)(?:/versions/[^/]+)?/ready\Z|/v1/models/([^/:]+)\Z")
 _METADATA = re.compile(
     rb"/v2/?\Z|/v2/models/?\Z|/v2/models/[^/]+(?:/versions/[^/]+)?\Z|/v1/models\Z|/openai/v1/models\Z"

@@ -37,6 +37,7 @@ class Deferred:
         "id",
         "lines",
         "namespace",
+        "owner",
         "running",
         "since_s",
         "size",
@@ -47,6 +48,8 @@ class Deferred:
         self._shelf = shelf
         self.id = secrets.token_urlsafe(ID_BYTES)
         self.namespace = namespace
+        self.owner: object = None
+        """Who may come for it; None: whoever knows the id."""
         self.since_s = now_s
         self.running: Running | None = None
         """While it is not done."""
@@ -93,10 +96,11 @@ class Shelf:
         self._all[deferred.id] = deferred
         return deferred
 
-    def find(self, namespace: str, id_: str) -> Deferred | None:
-        """Return what somebody who comes back asks for."""
+    def find(self, namespace: str, id_: str, owner: object = None) -> Deferred | None:
+        """Return what somebody who comes back asks for. `owner`: who that is, where that is known."""
         deferred = self._all.get(id_)
-        return deferred if deferred is not None and deferred.namespace == namespace else None
+        fits = deferred is not None and deferred.namespace == namespace and deferred.owner == owner
+        return deferred if fits else None
 
     def drop(self, deferred: Deferred) -> None:
         """Forget one; if it is not done it is given up."""

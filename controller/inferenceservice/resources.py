@@ -18,7 +18,10 @@ PVC_ROOT = "/mnt/pvc"
 
 # What an InferenceService's annotations mean to somebody else than its revisions.
 _NOT_FOR_REVISIONS = ("serving.kserve.io/", "serving.knative.dev/", "kubectl.kubernetes.io/")
-_OURS = (names.ALLOW_PICKLE, names.MIRROR)
+_OURS = (names.ALLOW_PICKLE, names.MIRROR, names.ACCESS)
+# The lock is the Route's, and the Knative Service's too: that has a Route, and so a door, of its own.
+_ROUTES = (names.MIRROR, names.ACCESS)
+_PASSED_ON = (names.ROLLOUT_DURATION, names.ACCESS)
 _SCALE_FIELDS = (names.AUTOSCALING + "min-scale", names.AUTOSCALING + "max-scale")
 
 
@@ -35,9 +38,8 @@ def knative_service(owner: Object, predictor: Predictor, sources: Sources, traff
         "spec": _revision_spec(metadata, predictor, sources),
     }
     annotations = {names.MADE_FROM: digest(template)}
-    rollout = (metadata.get("annotations") or {}).get(names.ROLLOUT_DURATION)
-    if rollout is not None:
-        annotations[names.ROLLOUT_DURATION] = rollout
+    given = metadata.get("annotations") or {}
+    annotations |= {name: given[name] for name in _PASSED_ON if name in given}
     return {
         "apiVersion": kinds.KSERVICE.api_version,
         "kind": kinds.KSERVICE.kind,
@@ -56,7 +58,7 @@ def route(owner: Object, traffic: list[Object]) -> Object:
     """Return the Route by which the InferenceService's own name leads to its predictor."""
     metadata = owner["metadata"]
     configuration = predictor_name(metadata["name"])
-    mirror = (metadata.get("annotations") or {}).get(names.MIRROR)
+    given = metadata.get("annotations") or {}
     targets = [each if "revisionName" in each else {"configurationName": configuration, **each} for each in traffic]
     return {
         "apiVersion": kinds.ROUTE.api_version,
@@ -65,7 +67,7 @@ def route(owner: Object, traffic: list[Object]) -> Object:
             "name": metadata["name"],
             "namespace": metadata["namespace"],
             "labels": {names.INFERENCE_SERVICE: metadata["name"]},
-            "annotations": {} if mirror is None else {names.MIRROR: mirror},
+            "annotations": {name: given[name] for name in _ROUTES if name in given},
             "ownerReferences": [controller_reference(kinds.INFERENCE_SERVICE, owner)],
         },
         "spec": {"traffic": targets},
@@ -236,26 +238,27 @@ def service_differs(there: Object, wanted: Object) -> bool:
     if template_differs(there, wanted):
         return True
     annotations = there["metadata"].get("annotations") or {}
+    after = wanted["metadata"]["annotations"]
     return (
         not covers((there.get("spec") or {}).get("traffic"), wanted["spec"]["traffic"])
         or there["metadata"].get("labels") != wanted["metadata"]["labels"]
-        or annotations.get(names.ROLLOUT_DURATION) != wanted["metadata"]["annotations"].get(names.ROLLOUT_DURATION)
+        or any(annotations.get(name) != after.get(name) for name in _PASSED_ON)
     )
 
 
 def route_differs(there: Object, wanted: Object) -> bool:
     """Tell whether the Route is to be written."""
-    mirrors = [(each["metadata"].get("annotations") or {}).get(names.MIRROR) for each in (there, wanted)]
+    before, after = (each["metadata"].get("annotations") or {} for each in (there, wanted))
     return (
         not covers((there.get("spec") or {}).get("traffic"), wanted["spec"]["traffic"])
         or not covers(there["metadata"].get("labels"), wanted["metadata"]["labels"])
-        or mirrors[0] != mirrors[1]
+        or any(before.get(name) != after.get(name) for name in _ROUTES)
     )
 
 
 def replacement(there: Object, wanted: Object) -> Object:
     """Return `there` changed to what is wanted; the annotations that others put on it stay."""
-    ours = {names.MADE_FROM, names.ROLLOUT_DURATION, names.MIRROR}
+    ours = {names.MADE_FROM, names.ROLLOUT_DURATION, *_ROUTES}
     annotations = {key: value for key, value in (there["metadata"].get("annotations") or {}).items() if key not in ours}
     metadata = {
         **there["metadata"],

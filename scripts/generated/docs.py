@@ -25,7 +25,7 @@ Every command but `up` finds the cluster by `--kubeconfig`, else `$KUBECONFIG`, 
 
 ABOUT_ERRORS = """\
 A request that is refused is answered with JSON: `{"error": "what went wrong", "reason": "…"}`. The reason is one word
-for programs; the message is for people. A 503 carries `Retry-After` in seconds. The Kubernetes API answers with
+for programs; the message is for people. A 429 and a 503 carry `Retry-After` in seconds. The Kubernetes API answers with
 Kubernetes' own `Status` objects instead."""
 
 

@@ -52,6 +52,11 @@ class Family(NamedTuple):
 ACTIVATOR_REQUESTS = Family(
     "torpor_activator_requests", "Requests answered, by first digit of the status.", (*_REVISION, "code_class")
 )
+ACTIVATOR_ACCESS = Family(
+    "torpor_activator_access",
+    "Requests to services with an access policy, by what became of them at the door.",
+    ("namespace", "route", "result"),
+)
 ACTIVATOR_IN_FLIGHT = Family("torpor_activator_requests_in_flight", "Requests that pods are serving.", _REVISION)
 ACTIVATOR_QUEUED = Family("torpor_activator_requests_queued", "Requests that wait for a pod.", _REVISION)
 ACTIVATOR_DURATION_SECONDS = Family(

@@ -17,6 +17,8 @@ class Answer(NamedTuple):
     reason: str
     message: str
     retry_after_s: int | None
+    headers: tuple[tuple[str, str], ...] = ()
+    """More fields that belong to it."""
 
     @property
     def body(self) -> bytes:
@@ -32,6 +34,7 @@ TABLE: tuple[tuple[type[errors.TorporError], int, str], ...] = (
     (errors.MethodError, 405, "MethodNotAllowed"),
     (errors.SlowClientError, 408, "RequestTimeout"),
     (errors.ConflictError, 409, "Conflict"),
+    (errors.OverLimitError, 429, "OverLimit"),
     (errors.HeadTooLargeError, 431, "HeadTooLarge"),
     (errors.TooLargeError, 413, "TooLarge"),
     (errors.MediaTypeError, 415, "UnsupportedMediaType"),
@@ -50,12 +53,12 @@ def answer(error: Exception) -> Answer:
     """Return what a client is told. An error that is not ours is a 500 that gives nothing away."""
     for kind, status, reason in TABLE:
         if isinstance(error, kind):
-            return Answer(status, reason, str(error), _retry_after(error, status))
+            return Answer(status, reason, str(error), _retry_after(error, status), error.headers)
     return Answer(500, "Internal", "internal error; the log of the service says more", None)
 
 
 def _retry_after(error: errors.TorporError, status: int) -> int | None:
     """Return whole seconds, at least one: what is known, or the shortest where nothing is."""
-    if status != 503:
+    if status not in {429, 503}:
         return None
     return max(1, math.ceil(error.retry_after_s or 0.0))

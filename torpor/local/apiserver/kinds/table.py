@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torpor.local.apiserver.kinds import columns, defaults, serving_columns
 from torpor.local.apiserver.kinds.resource import Resource
-from torpor.local.apiserver.validation import builtin, knative, kserve
+from torpor.local.apiserver.validation import access, builtin, knative, kserve
 from torpor.local.apiserver.validation.pods import validate_pod
 from torpor.spec import kinds
 from torpor.spec.kinds import Kind
@@ -21,6 +21,7 @@ RESOURCES = (
         name_rule="label",
         fields={"status.phase": ("status", "phase")},
         default=defaults.namespace,
+        admit=access.admit_namespace,
     ),
     Resource(
         kinds.POD,
@@ -67,6 +68,7 @@ RESOURCES = (
         fields={"type": ("type",)},
         default=defaults.secret,
         validate=builtin.validate_secret,
+        admit=access.admit_secret,
     ),
     Resource(
         kinds.CONFIG_MAP,
@@ -74,6 +76,7 @@ RESOURCES = (
         columns.CONFIG_MAP,
         short_names=("cm",),
         validate=builtin.validate_config_map,
+        admit=access.admit_config_map,
     ),
     Resource(
         kinds.SERVICE_ACCOUNT,

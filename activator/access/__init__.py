@@ -1,0 +1,1 @@
+"""Who may call a service, and how often: policies, keys, tokens, limits."""
