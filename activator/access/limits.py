@@ -13,12 +13,10 @@ from collections.abc import Hashable
 from typing import Generic, TypeVar
 
 from torpor.errors import OverLimitError
-from torpor.spec.access import Quota, Rate
+from torpor.spec.access import Quota, Rate, spelled
 
 EPSILON = 1e-9
 """Of a second's pauses: sums of binary fractions miss by less than this, and a microsecond is no burst."""
-_PERIODS = {1: "second", 60: "minute", 3600: "hour"}
-
 Fields = tuple[tuple[str, str], ...]
 K = TypeVar("K", bound=Hashable)
 
@@ -113,11 +111,6 @@ def told(limits: tuple[Limited, ...], now_s: float) -> Fields:
             policies.append(f'"{each.what}";q={rate.count};w={rate.period_s}')
             states.append(f'"{each.what}";r={each.usage.left(rate, now_s)};t={again_s}')
     return (("RateLimit-Policy", ", ".join(policies)), ("RateLimit", ", ".join(states))) if policies else ()
-
-
-def spelled(rate: Rate) -> str:
-    """Return a rate as people write it."""
-    return f"{rate.count} per {_PERIODS[rate.period_s]}"
 
 
 class Usages(Generic[K]):

@@ -7,6 +7,7 @@ import re
 import sys
 from pathlib import Path
 
+import click
 from click.testing import CliRunner
 
 from torpor import errors
@@ -39,6 +40,9 @@ def command_line() -> str:
     ]
     for name in COMMANDS:
         parts += [f"## `torpor {name}`", _help(name)]
+        command = cli.get_command(click.Context(cli), name)
+        for each in command.commands if isinstance(command, click.Group) else ():
+            parts += [f"### `torpor {name} {each}`", _help(name, each)]
     return "\n\n".join(parts) + "\n"
 
 

@@ -74,6 +74,8 @@ def send(
     """A laptop's services are where its API is: their names are for the Host header, not for a name server."""
     parts = urlsplit(url)
     headers = {"Content-Type": "application/json"}
+    if call.credential:
+        headers["Authorization"] = f"Bearer {call.credential}"
     target, name = url.rstrip("/") + call.path, None
     if where.is_laptop:
         headers["Host"] = parts.netloc

@@ -21,6 +21,7 @@ COMMANDS = {
     "get": ("torpor.cli.get:get", "Show objects."),
     "delete": ("torpor.cli.delete:delete", "Delete objects."),
     "logs": ("torpor.cli.logs:logs", "Show what a pod, or a service's pods, wrote."),
+    "key": ("torpor.cli.key:key", "Make, list and revoke API keys."),
     "predict": ("torpor.cli.predict:predict", "Send a request to a model, and see it wake."),
 }
 

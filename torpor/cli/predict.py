@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import click
 import orjson
@@ -23,6 +24,12 @@ from torpor.cli.services import find_service
 @click.option("--path", help="Default: the protocol's path for the model; / for a Knative Service.")
 @click.option("--timeout", type=DURATION, default="5m", show_default=True, help="How long to wait for the answer.")
 @click.option("--json", "as_json", is_flag=True, help="Print status, times and answer as one line of JSON.")
+@click.option(
+    "--key",
+    envvar="TORPOR_KEY",
+    default="",
+    help="An API key or a token for the service. Default: $TORPOR_KEY, which nobody sees in a list of processes.",
+)
 @connection_options
 def predict(
     name: str,
@@ -32,6 +39,7 @@ def predict(
     path: str | None,
     timeout: float,
     as_json: bool,  # noqa: FBT001
+    key: str,
     where: Where,
 ) -> int:
     """Send a request to a model and show how it wakes. NAME is an InferenceService or a Knative Service.
@@ -46,7 +54,7 @@ def predict(
     if data is not None and texts:
         raise click.UsageError("give -d or --text, not both")
     body = None if data is None else read_data(data)
-    return asyncio.run(_predict(name, where, body, texts, protocol, path, timeout_s=timeout, as_json=as_json))
+    return asyncio.run(_predict(name, where, body, texts, protocol, path, key, timeout_s=timeout, as_json=as_json))
 
 
 async def _predict(
@@ -56,6 +64,7 @@ async def _predict(
     texts: tuple[str, ...],
     protocol: str,
     path: str | None,
+    key: str,
     *,
     timeout_s: float,
     as_json: bool,
@@ -63,7 +72,7 @@ async def _predict(
     async with connected(where) as cluster:
         service = await find_service(cluster, name, where.namespace)
         call = build_call(service.name, body, texts, protocol, path, is_model=service.is_model)
-        answer = await ask(cluster, service, where, call, timeout_s)
+        answer = await ask(cluster, service, where, replace(call, credential=key), timeout_s)
     _print(answer, as_json=as_json)
     return 0 if answer.status < 400 else 1
 

@@ -19,6 +19,8 @@ class Call:
     method: str
     path: str
     body: bytes | None
+    credential: str = ""
+    """An API key or a token, where the service asks for one."""
 
 
 def read_data(data: str) -> bytes:

@@ -100,6 +100,12 @@ def _sources(field: str, shown: str, raw: str, name: str) -> tuple[str, ...]:
     return found
 
 
+def spelled(rate: Rate) -> str:
+    """Return a rate as `parse_access` reads it."""
+    unit = next(unit for unit, period_s in _PERIODS.items() if period_s == rate.period_s)
+    return f"{rate.count}/{unit}"
+
+
 # --- what is spelled alike elsewhere --------------------------------------------------------------------------------
 
 
