@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 
 from hpack import NeverIndexedHeaderTuple
@@ -13,6 +14,9 @@ from activator.proxy.headers import PRUNED
 from activator.routing.match import TAG
 from activator.waiting.asked import PRIORITY
 from torpor.errors import HeadTooLargeError, InvalidInputError, UnsupportedError
+
+# It writes every field at DEBUG, credentials included.
+logging.getLogger("hpack").setLevel(logging.INFO)
 
 OVERHEAD = 32
 """Of each field, in the size of a header list (RFC 9113, 6.5.2)."""

@@ -13,6 +13,9 @@ from activator.grpc.client import ClientLine
 from activator.routing.table import guarded, merge, read
 from activator.settings import ClientLimits, Deferring, PodLimits, StreamLimits, Waiting
 from tests.activator.proxy.doorway import DOMAIN, NAMESPACE, Doorway, doorway
+from tests.activator.proxy.pods import OK, Behave, Pod, answering, pod
+from tests.activator.proxy.wire import Answer, wire
+from tests.support.clock import FakeClock
 from torpor.aio.clock import Clock, SystemClock
 from torpor.kube import Change
 from torpor.spec import names
@@ -162,5 +165,27 @@ async def gate(
             await made.locks.close()
 
 
+POLICY = f"keys={KEYS}"
+BOB = make_key("bobb1234", bytes(range(9, 41)))
+
+
 def bearer(credential: str) -> str:
     return f"Authorization: Bearer {credential}"
+
+
+@contextlib.asynccontextmanager
+async def scene(
+    policy: str | None = POLICY, behave: Behave | None = None, clock: FakeClock | None = None, **spec: int
+) -> AsyncIterator[tuple[Gate, Pod]]:
+    """A service with a policy and one pod."""
+    async with gate(clock=clock, deferring=Deferring()) as made, pod(behave or answering(OK)) as behind:
+        made.keys(ENTRIES)
+        made.door.revise("app", **spec)
+        made.door.scale("app", behind.port)
+        made.route("app", policy)
+        yield made, behind
+
+
+async def ask(made: Gate, request: bytes, method: str = "GET") -> Answer:
+    async with wire(made.port) as client:
+        return await client.ask(request, method=method)
