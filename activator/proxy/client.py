@@ -174,12 +174,9 @@ class ClientConnection(asyncio.Protocol):
 
     def flush(self) -> None:
         """Send what is in `out`."""
-        out = self.out
-        if len(out) == 1:
-            self.transport.write(out[0])
-        elif len(out) > 1:
-            self.transport.write(b"".join(out))
-        out.clear()
+        if self.out:
+            self.transport.write(b"".join(self.out))  # no copy where there is only one
+            self.out.clear()
 
     def fail(self, exchange: Exchange, error: Exception) -> None:
         """Answer an exchange with an error."""

@@ -32,6 +32,7 @@ class Upstream(asyncio.Protocol):
     __slots__ = (
         "_complete",
         "_head_only",
+        "_in_head",
         "_lines",
         "_parser",
         "_poll",
@@ -68,7 +69,7 @@ class Upstream(asyncio.Protocol):
         self._lines: list[bytes] = []
         self._rare: dict[bytes, bytes] | None = None
         self._trailers: list[bytes] | None = None
-        self._sized = self._complete = self._reusable = self._spoiled = self._head_only = False
+        self._in_head = self._sized = self._complete = self._reusable = self._spoiled = self._head_only = False
         self._unread = 0
 
     # --- for exchange and pool ---------------------------------------------------------------------------------
@@ -83,13 +84,11 @@ class Upstream(asyncio.Protocol):
 
     def flush(self) -> None:
         """Send what is in `out`."""
-        out = self.out
-        if len(out) == 1:
-            self.transport.write(out[0])
-        elif len(out) > 1:
-            # Joining costs a copy, several buffers cost a heavier call; both are nothing beside a large body.
-            self.transport.write(b"".join(out))
-        out.clear()
+        if self.out:
+            # Joining costs a copy where there is more than one, several buffers cost a heavier call; both are nothing
+            # beside a large body.
+            self.transport.write(b"".join(self.out))
+            self.out.clear()
 
     def drop(self) -> None:
         """Close at once: nobody wants the rest of the answer."""
@@ -187,12 +186,12 @@ class Upstream(asyncio.Protocol):
             return
         self._lines.clear()
         self._rare = self._trailers = None
+        self._in_head = True
         self._sized = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         lower = name.lower()
-        exchange = self.exchange
-        if exchange is not None and exchange.responded:
+        if not self._in_head:
             if lower not in NO_TRAILER and not self._complete:
                 if self._trailers is None:
                     self._trailers = []
@@ -209,6 +208,7 @@ class Upstream(asyncio.Protocol):
             self._rare[lower] = value if before is None else before + b", " + value
 
     def on_headers_complete(self) -> None:
+        self._in_head = False
         exchange = self.exchange
         if exchange is None or self._complete:
             return
