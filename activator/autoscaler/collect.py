@@ -22,6 +22,8 @@ from torpor.spec.schedule import Hours, parse_schedule
 PROGRESS_DEADLINE_S = 600
 # Knative's: time for a failed start to be reported before its pods are taken away.
 ACTIVATION_BUFFER_S = 30
+HALF_A_TICK_S = 1.0
+"""A window is empty at any time, and looked at every other second."""
 
 
 class LoadReport(Protocol):
@@ -210,7 +212,7 @@ class Watch:
             return Plan(policy.keep_alive.seconds)
         if purse is None or policy.keep_alive.how == STANDARD:
             return None
-        return learner.plan(purse.price, _standard_keep_s(policy), affordable=purse.left_s > 0)
+        return learner.plan(purse.worth, _standard_keep_s(policy), affordable=purse.left_s > 0)
 
     def look(
         self, now_s: float, *, reachable: bool, poked: bool, wall_s: float = 0.0, purse: Purse | None = None
@@ -266,7 +268,8 @@ class Watch:
 def _standard_keep_s(policy: Policy) -> float:
     """Return for how long Knative's autoscaler keeps the last pod after the last request."""
     scaling = policy.scaling
-    return scaling.stable_window_s + max(scaling.scale_to_zero_pod_retention_s, scaling.scale_down_delay_s)
+    held_s = max(scaling.scale_to_zero_pod_retention_s, scaling.scale_down_delay_s)
+    return scaling.stable_window_s + held_s + HALF_A_TICK_S
 
 
 def _backlog(report: LoadReport | None) -> int:

@@ -29,6 +29,7 @@ LEAST_CV = 1.0
 """Coefficient of variation of the bins' counts: below it they are as good as level."""
 KEPT_GAPS = 64.0
 """Older pauses count half, as soon as there are so many: mornings differ from nights."""
+TYPICAL_S, LONG = 15.0, 3
 LEAST_KEEP_S = 6.0
 """Requests of one client come in trains; and a pod that goes and comes within seconds serves nobody."""
 
@@ -96,14 +97,16 @@ def bin_of(gap_s: float) -> int:
     return min(BINS - 1, 1 + int(math.log(gap_s / FIRST_S) / math.log(RATIO) + 1e-9))
 
 
-def plan(gaps: Gaps, start_s: float, price: float) -> Plan | None:
-    """Return what is worth its price; None where the histogram says nothing.
+def plan(gaps: Gaps, start_s: float, worth: float) -> Plan | None:
+    """Return what is worth its replica-seconds; None where the histogram says nothing.
 
-    A pod that is there when a request comes saves it a start, `start_s`, and the replica-seconds of that start too. So
-    at a price of 1 only what saves replica-seconds is worth it; at half of that, what costs twice what it saves.
+    A pod that is there when a request comes saves it the wait for a start, `start_s`, and the replica-seconds of that
+    start. `worth` says how many replica-seconds a second of waiting is worth; at 0 only what saves replica-seconds is
+    done. Long waits weigh more than their seconds, by (start_s / TYPICAL_S) ** LONG: it is the longest that hurt.
     """
-    if not gaps.representative or not price > 0:
+    if not gaps.representative:
         return None
+    hit = start_s * (1 + worth * (start_s / TYPICAL_S) ** LONG)
     left, hits, values = gaps.total, 0.0, []
     limit = TAIL * gaps.total
     for number, count in enumerate(gaps.counts):
@@ -113,10 +116,10 @@ def plan(gaps: Gaps, start_s: float, price: float) -> Plan | None:
         left -= count
         hits += count
         # Half of the bin, on average, for a pause that ends in it; all of it for those that go on.
-        values.append(count * start_s - price * (end_s - begin_s) * (left + count / 2))
+        values.append(count * hit - (end_s - begin_s) * (left + count / 2))
     kept = _best_prefix(values)
     keep_s = max(LEAST_KEEP_S, EDGES_S[kept])
-    return _with_prewarming(gaps, values, kept, keep_s, start_s, price)
+    return _with_prewarming(gaps, values, kept, keep_s, start_s)
 
 
 def _best_prefix(values: Sequence[float]) -> int:
@@ -129,9 +132,7 @@ def _best_prefix(values: Sequence[float]) -> int:
     return best
 
 
-def _with_prewarming(
-    gaps: Gaps, values: Sequence[float], kept: int, keep_s: float, start_s: float, price: float
-) -> Plan:
+def _with_prewarming(gaps: Gaps, values: Sequence[float], kept: int, keep_s: float, start_s: float) -> Plan:
     """Add the later bins that are worth most together, the start before them included; none where none are."""
     outlast = gaps.total - sum(gaps.counts[:kept])
     head = HEAD * outlast
@@ -139,7 +140,7 @@ def _with_prewarming(
     begin, chosen = -1, (-1, -1)
     for number in range(kept, len(values)):
         # Either the window that is open goes on, or a better one opens here; it costs a start for whoever is left.
-        opened = -price * start_s * left
+        opened = -start_s * left
         if outlast - left + gaps.counts[number] >= head and (begin < 0 or total < opened):
             begin, total = number, opened
         left -= gaps.counts[number]
@@ -188,9 +189,9 @@ class Purse:
     HALF_LIFE_S = 24 * 3600.0
     ADVANCE_S = 120.0
     """So much more than Knative's autoscaler may be spent: without it nothing could ever be tried."""
-    SAVED = 0.03
-    """Beyond this part of what Knative's would have spent, what is left of the budget buys what is dearer."""
-    CHEAPEST = 0.01
+    SAVED = 0.01
+    """About this part of what Knative's would have spent stays unspent."""
+    DEAREST = 100.0
 
     def __init__(self) -> None:
         self.knatives_s = self.ours_s = self._at_s = 0.0
@@ -211,16 +212,16 @@ class Purse:
         return self.knatives_s - self.ours_s + self.ADVANCE_S
 
     @property
-    def price(self) -> float:
-        """What a replica-second must bring: 1 while nothing is saved, less and less as savings grow."""
+    def worth(self) -> float:
+        """How many replica-seconds a second of waiting is worth: 0 while nothing is saved, more as savings grow."""
         spare = self.left_s / (2 * self.SAVED * self.knatives_s + 2 * self.ADVANCE_S)
-        return float(self.CHEAPEST ** min(1.0, max(0.0, spare)))
+        return float((1 + self.DEAREST) ** min(1.0, max(0.0, spare)) - 1)
 
 
 class Learner:
     """One adaptive revision: its histogram, how long its starts take, and its account; fed by samples."""
 
-    __slots__ = ("_active", "_asked_s", "_counted_s", "_had_pods", "_planned", "_ready", "_unsettled", "gaps",
+    __slots__ = ("_active", "_asked_s", "_counted_s", "_had_pods", "_known", "_planned", "_ready", "_unsettled", "gaps",
                  "idle_since_s", "start_s")  # fmt: skip
 
     def __init__(self, now_s: float) -> None:
@@ -230,10 +231,10 @@ class Learner:
         """From a pod's being asked for to its being ready; smoothed. None before the first."""
         self._asked_s: float | None = None
         self._counted_s = now_s
-        self._active = self._had_pods = False
+        self._active = self._had_pods = self._known = False
         self._ready = 0
         self._unsettled = Account()
-        self._planned: tuple[float, float, Plan | None] | None = None
+        self._planned: tuple[float, Plan | None] | None = None
 
     def idle_s(self, now_s: float) -> float:
         """Return for how long there has been no request."""
@@ -255,6 +256,9 @@ class Learner:
         self._had_pods, self._ready = replicas > 0, ready
 
     def _woken(self, gap_s: float, knatives_keep_s: float) -> None:
+        if not self._known:
+            self._known = True  # since when there was no request before the first is not known
+            return
         self.gaps.add(max(0.0, gap_s))
         self._planned = None
         if self.start_s is not None:
@@ -274,12 +278,12 @@ class Learner:
         account, self._unsettled = self._unsettled, Account()
         return account
 
-    def plan(self, price: float, knatives_keep_s: float, *, affordable: bool) -> Plan | None:
+    def plan(self, worth: float, knatives_keep_s: float, *, affordable: bool) -> Plan | None:
         """Return when a pod shall be there; None: as Knative's autoscaler has it."""
         if self.start_s is None:
             return None
-        # A price a tenth up or down changes little: the plan is made anew when the pauses or the price have changed.
-        if self._planned is None or not 0.9 < price / self._planned[0] < 1.1:
-            self._planned = (price, self.start_s, plan(self.gaps, self.start_s, price))
-        made = self._planned[2]
+        # A tenth more or less changes little: the plan is made anew when the pauses or the worth have changed.
+        if self._planned is None or not 0.9 < (1 + worth) / (1 + self._planned[0]) < 1.1:
+            self._planned = (worth, plan(self.gaps, self.start_s, worth))
+        made = self._planned[1]
         return made if made is None or affordable else made.at_most(knatives_keep_s)

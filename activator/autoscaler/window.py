@@ -51,6 +51,12 @@ class Window:
         now = math.ceil(now_s) - 1  # the last second that has begun to pass
         oldest = now - len(self._second)
         weights = total = 0.0
+        if not self._decay:  # the usual case; taken for every awake revision at every tick
+            for second, known, area in zip(self._second, self._known, self._area, strict=True):
+                if oldest < second <= now:
+                    weights += known
+                    total += area
+            return round(total / weights, 6) if weights > 0 else None
         for second, known, area in zip(self._second, self._known, self._area, strict=True):
             if not oldest < second <= now:
                 continue

@@ -79,7 +79,7 @@ _MAKERS = {"poisson": _poisson, "bursty": _bursty, "diurnal": _diurnal}
 
 
 def read(path: Path, seed: int) -> list[Trace]:
-    """Read arrivals from a CSV file: `seconds`, and if it has them `service`, `serve_s`, `start_s`; one request a line."""
+    """Read arrivals from a CSV file, one a line: `seconds`, and if it has them `service`, `serve_s`, `start_s`."""
     rows: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
     starts: dict[str, float] = {}
     dice = np.random.default_rng(seed)

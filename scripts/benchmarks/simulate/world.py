@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from traces import Trace
@@ -76,7 +76,7 @@ class Service:
 
     # --- what happens in the world -------------------------------------------------------------------------------
 
-    def _advance(self, until_s: float) -> None:
+    def advance(self, until_s: float) -> None:
         """Let requests come, be served and answered, and pods become ready, in order."""
         arrivals, count = self.trace.arrivals, len(self.trace.arrivals)
         while True:
@@ -128,7 +128,7 @@ class Service:
     # --- the autoscaler's loop ----------------------------------------------------------------------------------
 
     def _sample(self, to_s: float) -> None:
-        self._advance(to_s)
+        self.advance(to_s)
         span_s = to_s - self._sampled_s
         present = len(self.queue) + len(self.serving)
         report = None
@@ -142,9 +142,7 @@ class Service:
 
     def _decide(self, *, poked: bool = False) -> tuple[Snapshot, Decision]:
         self.looks += 1
-        seen = self.watch.look(
-            self._now_s, reachable=True, poked=poked, wall_s=WALL_S + self._now_s, purse=self.purse
-        )
+        seen = self.watch.look(self._now_s, reachable=True, poked=poked, wall_s=WALL_S + self._now_s, purse=self.purse)
         decision = self.watch.decide(seen, self.policy, self.revision)
         if decision.pods != seen.replicas:
             self._scale(decision.pods)
@@ -159,11 +157,14 @@ class Service:
         if now_s % TICK_S:
             return now_s + SAMPLE_S
         seen, decision = self._decide()
-        if decision.pods == seen.replicas == seen.ready_pods == seen.waiting == 0 and decision.reason is not Reason.NO_DATA:
+        if (
+            decision.pods == seen.replicas == seen.ready_pods == seen.waiting == 0
+            and decision.reason is not Reason.NO_DATA
+        ):
             self._awake = False
             due_s = self.watch.due_s(now_s, WALL_S + now_s, seen)
             self.watch.rest()
-            return min(self._next_arrival_s(), math.inf if due_s is None else max(due_s, now_s + SAMPLE_S))
+            return min(self.next_arrival_s, math.inf if due_s is None else max(due_s, now_s + SAMPLE_S))
         if self.replicas == self.ready == 1 and not self.queue and not self.serving:
             return self._jump(now_s, seen)
         return now_s + SAMPLE_S
@@ -174,12 +175,14 @@ class Service:
         # The loop has sampled all the while, and found nothing; that is not repeated here.
         self._pass(math.floor(now_s / SAMPLE_S) * SAMPLE_S)
         self._sampled_s, self._area = self._now_s, 0.0
-        self._advance(now_s)
+        self.advance(now_s)
         if self.queue:
             self._decide(poked=True)
         return math.floor(now_s / SAMPLE_S) * SAMPLE_S + SAMPLE_S
 
-    def _next_arrival_s(self) -> float:
+    @property
+    def next_arrival_s(self) -> float:
+        """When the next request comes."""
         arrivals = self.trace.arrivals
         return arrivals[self.next] if self.next < len(arrivals) else math.inf
 
@@ -192,28 +195,22 @@ class Service:
             bounds += [begun_s + seen.plan.keep_s, begun_s + seen.plan.until_s, now_s + GLANCE_S]
         tick_s = TICK_S * math.ceil(min((each for each in bounds if each > now_s), default=now_s + TICK_S) / TICK_S)
         # The sample before the request's own ends the idle time.
-        before_s = math.floor(self._next_arrival_s() / SAMPLE_S) * SAMPLE_S if self._next_arrival_s() < math.inf else math.inf
+        before_s = math.floor(self.next_arrival_s / SAMPLE_S) * SAMPLE_S if self.next_arrival_s < math.inf else math.inf
         return max(now_s + SAMPLE_S, min(tick_s, before_s))
 
 
-def simulate(
-    traces: Sequence[Trace], keep_alive: str, horizon_s: float, on_progress: Callable[[float], None]
-) -> Outcome:
+def simulate(traces: Sequence[Trace], keep_alive: str, horizon_s: float) -> Outcome:
     """Run all services side by side until the horizon."""
     purse, defaults = Purse(), Defaults()
     services = [Service(number, trace, keep_alive, defaults, purse) for number, trace in enumerate(traces)]
-    due = [(service._next_arrival_s(), number) for number, service in enumerate(services)]  # noqa: SLF001
+    due = [(service.next_arrival_s, number) for number, service in enumerate(services)]
     heapq.heapify(due)
-    told = 0.0
     while due and due[0][0] < horizon_s:
         now_s, number = due[0]
         heapq.heapreplace(due, (services[number].step(now_s), number))
-        if now_s - told > horizon_s / 50:
-            told = now_s
-            on_progress(now_s / horizon_s)
     outcome = Outcome()
     for service in services:
-        service._advance(horizon_s)  # noqa: SLF001
+        service.advance(horizon_s)
         outcome.replica_s += service.replica_s
         outcome.starts += service.starts
         outcome.looks += service.looks
@@ -222,5 +219,4 @@ def simulate(
         left = [horizon_s - service.trace.arrivals[request] for request in service.queue]
         outcome.waits.setdefault(kind, []).extend(service.waits + left)
         outcome.cost[kind] = outcome.cost.get(kind, 0.0) + service.replica_s
-    on_progress(1.0)
     return outcome
