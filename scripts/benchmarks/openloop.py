@@ -166,6 +166,7 @@ class Sender:
         for line in list(self.lines):
             line.number = None
             line.transport.abort()
+        await asyncio.sleep(0)  # in which they end
 
     def _send(self, number: int) -> bool:
         if self.idle:

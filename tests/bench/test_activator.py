@@ -8,14 +8,19 @@ from hypothesis import strategies as st
 
 from scripts.benchmarks.activator.figures import (
     ACTIVATOR,
+    ACTIVATOR_ALL_ON,
     DIRECT,
     ENVOY,
     NGINX,
+    UVICORN,
+    Paced,
     Round,
     Sample,
     added_ratio,
     foreign,
+    inflation,
     medians,
+    paced_summary,
     parse,
     rate_ratio,
     summary,
@@ -112,6 +117,29 @@ def test_summary() -> None:
     expected = {"rps", "rps_vs_envoy", "rps_vs_nginx", "added_p50_vs_envoy", "added_p99_vs_envoy"}
     assert set(summary(ROUNDS)) == expected
     assert summary(ROUNDS)["rps"] == 40e3
+
+
+def test_summary_of_more() -> None:
+    """Where there were more of them, there is more to say."""
+    more = [{**each, UVICORN: Sample(100, 1, 1, 1, 0), ACTIVATOR_ALL_ON: Sample(32e3, 1, 1, 1, 0)} for each in ROUNDS]
+    assert summary(more)["rps_vs_uvicorn"] == 400
+    assert summary(more)["rps_all_on_vs_off"] == 0.8
+
+
+def test_inflation() -> None:
+    """How much longer the slowest take when many ask: here the rate is a quarter, so four times."""
+    many = [round_of(1, 10e3, 1, 1)] * 3
+    assert inflation(ROUNDS, many, ACTIVATOR) == pytest.approx(4)
+
+
+def test_paced() -> None:
+    """At a given rate, what is added; and how late the sender was at worst, for then it means nothing."""
+    one = {DIRECT: Paced(100, 200, 1, 0), ACTIVATOR: Paced(150, 400, 9, 0), ENVOY: Paced(200, 300, 2, 0)}
+    assert paced_summary([one]) == {
+        "added_p50_vs_envoy_at_half_load": 0.5,
+        "added_p99_vs_envoy_at_half_load": 2.0,
+        "late_p99_us": 9,
+    }
 
 
 def test_foreign_work() -> None:
