@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("torpor", "activator", "predictor", "controller")
 # Which extras a folder may use beside the core; whatever else it imports must be core.

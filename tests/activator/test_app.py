@@ -40,6 +40,8 @@ from torpor.spec.kinds import (
     Object,
 )
 
+pytestmark = pytest.mark.slow
+
 NAME = "app-00001"
 LABELS = {names.REVISION: NAME}
 CONTAINER: Object = {"name": "user-container", "image": "none"}

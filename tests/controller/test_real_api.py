@@ -29,6 +29,8 @@ from torpor.spec.kinds import (
     Object,
 )
 
+pytestmark = pytest.mark.slow
+
 START_S = 30.0
 
 

@@ -37,7 +37,7 @@ def leftovers(folder: Path) -> list[str]:
     return found
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_the_demo_ends_with_its_figures(tmp_path: Path) -> None:
     """200 of 200 right, more than one replica, zero again; one line of JSON at the end."""
     done = subprocess.run(
@@ -45,7 +45,7 @@ def test_the_demo_ends_with_its_figures(tmp_path: Path) -> None:
         env=environment(tmp_path),
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=580,
         check=False,
     )
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"

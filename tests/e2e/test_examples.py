@@ -84,7 +84,7 @@ def test_sklearn(laptop: Laptop, examples: Path) -> None:
 
 def test_python_class(laptop: Laptop, examples: Path) -> None:
     """A class of the user's own, with a file of its own beside it."""
-    shutil.copytree(examples / "python-class", laptop.data_dir / "volumes/default/models/sentiment")
+    shutil.copytree(examples / "python-class", laptop.data_dir / "volumes/default/models/sentiment", dirs_exist_ok=True)
     applied(laptop, "-f", str(examples / "python-class.yaml"))
     answer = predicted(laptop, "sentiment", "--text", "what a wonderful day", "--text", "so sad")
     assert answer == {"predictions": [{"label": "positive", "score": 1.0}, {"label": "negative", "score": -0.7}]}

@@ -50,15 +50,13 @@ def test_the_wait_for_a_model_that_loads_slowly(laptop: Laptop, tmp_path: Path) 
         assert any(line.startswith(": torpor cold-start queue=") for line in lines)
         assert "NoEventStream" in lines[lines.index("event: error") + 1]
 
-        # A start was measured: a client with a second to go hears at once when to come back, and finds it awake.
+        # Too few starts were measured to send anybody away: a client with a second to go has it, and finds it awake later.
         laptop.wait_zero(f"{NAME}-predictor")
         hurried = {"Torpor-Deadline": "1"}
         began = time.monotonic()
         refused = http.post(PREDICT, json=body, headers=hurried)
-        assert time.monotonic() - began < 1
-        assert (refused.status_code, refused.json()["reason"]) == (503, "ColdStartTooSlow")
-        after_s = int(refused.headers["Retry-After"])
-        assert LOAD_S <= after_s < 60
+        assert 1 <= time.monotonic() - began < 2
+        assert (refused.status_code, refused.json()["reason"]) == (504, "DeadlineExceeded")
         wait_for(lambda: http.post(PREDICT, json=body, headers=hurried).status_code == 200, 60, "it woke all the same")
 
         # And who comes back for the answer does not wait at all.

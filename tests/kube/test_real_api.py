@@ -16,6 +16,8 @@ from torpor.aio.backoff import Backoff
 from torpor.kube import Change, Cluster, Informer, Patch, Recorder
 from torpor.spec.kinds import CONFIG_MAP, DEPLOYMENT, EVENT, Object
 
+pytestmark = pytest.mark.slow
+
 SOON = Backoff(first_s=0.01, limit_s=0.2)
 
 

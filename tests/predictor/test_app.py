@@ -25,6 +25,8 @@ from torpor.aio.clock import Clock
 from torpor.cli.timeline import parse_progress
 from torpor.web.listen import listening
 
+pytestmark = pytest.mark.slow
+
 LOADS_WHEN_TOLD = """
 import pathlib, time
 

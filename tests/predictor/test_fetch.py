@@ -20,6 +20,8 @@ from tests.support.s3 import S3
 from torpor.aio.backoff import Backoff
 from torpor.errors import NotFoundError, UnavailableError
 
+pytestmark = pytest.mark.slow
+
 QUICK = Patience(limit_s=20, backoff=Backoff(first_s=0.01, limit_s=0.05))
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from activator.autoscaler.loop import Autoscaler
 from tests.activator.autoscaler.world import KEY, NAME, FakeThrottlers, Traffic
 from tests.kube.apiserver import running
@@ -15,6 +17,8 @@ from torpor.kube import Informer, Recorder
 from torpor.spec import names
 from torpor.spec.autoscaling import Defaults
 from torpor.spec.kinds import CONFIGURATION, DEPLOYMENT, EVENT, REVISION, ROUTE, Object
+
+pytestmark = pytest.mark.slow
 
 LABELS = {names.REVISION: KEY[1]}
 CONTAINER = {"name": "user-container", "image": "none"}

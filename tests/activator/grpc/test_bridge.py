@@ -129,6 +129,21 @@ async def test_a_websocket() -> None:
         assert not made.seen
 
 
+async def test_many_websockets_that_waited() -> None:
+    """Each is told in the moment it gets a slot; the next has it then, and none is lost."""
+    async with contextlib.AsyncExitStack() as stack:
+        made = await stack.enter_async_context(scripted(echo))
+        door, _ = await stack.enter_async_context(grpc_doorway())
+        door.deploy("app")
+        clients = [await stack.enter_async_context(wire(door.port)) for _ in range(300)]
+        for client in clients:
+            await client.send(get("/", "Connection: Upgrade", "Upgrade: websocket"))
+        await until(lambda: door.throttler().queued == 300)
+        door.scale("app", made.port)
+        assert {(await client.answer()).status for client in clients} == {501}
+        assert door.throttler().queued == door.throttler().in_flight == 0
+
+
 async def test_an_answer_before_the_end_of_the_request() -> None:
     """Reaches the client; the rest of the request is of no use, so the connection ends."""
     async with bridged() as (door, _), wire(door.port) as client:

@@ -10,7 +10,7 @@ import grpc
 import pytest
 from h2 import events
 
-from activator.settings import PodLimits
+from activator.settings import PodLimits, StreamLimits
 from tests.activator.grpc.doorway import call, channel, code_of, grpc_doorway, path, served
 from tests.activator.grpc.pods import pod
 from tests.activator.grpc.raw import raw
@@ -71,6 +71,21 @@ async def test_a_pod_that_speaks_http1_alone(port_name: str, connections: int) -
         assert "does not speak HTTP/2" in message
         assert "name: h2c" in message
         assert accepted == connections
+
+
+async def test_many_calls_that_waited_for_a_pod_that_speaks_http1_alone() -> None:
+    """Each fails in the moment it gets a slot; the next has it then, and none is lost."""
+    async with grpc_doorway(streams=StreamLimits(streams=300)) as (door, port), raw(port) as client:
+        door.port_name = "http"
+        door.deploy("app")
+        numbers = [await client.ask("Echo", b"x") for _ in range(300)]
+        await until(lambda: door.throttler().queued == 300)
+        door.scale("app", *free_ports(1))
+        await client.until(lambda: all(client.answers[number].ended for number in numbers))
+        assert door.throttler().queued == door.throttler().in_flight == 0
+        answers = [client.answers[number] for number in numbers]
+        statuses = {(each.trailers or each.headers)["grpc-status"] for each in answers}
+        assert statuses == {str(grpc.StatusCode.UNIMPLEMENTED.value[0])}
 
 
 async def test_a_call_that_the_pod_refused_is_sent_again() -> None:

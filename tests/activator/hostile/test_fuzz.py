@@ -15,6 +15,8 @@ from tests.activator.hostile.grammar import CONVERSATION, CUTS, cut
 from tests.activator.hostile.readers import by_gunicorn, by_h11, by_waitress
 from tests.activator.hostile.sealed import converse
 
+pytestmark = pytest.mark.slow
+
 BYTES = b"".join(case.raw for case in load() if len(case.raw) < 2000)
 
 

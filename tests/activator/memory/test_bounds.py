@@ -12,6 +12,8 @@ import pytest
 from tests.activator.memory.process import MIB, Process, process, warm
 from tests.support.until import until
 
+pytestmark = pytest.mark.slow
+
 HOST = b"Host: app.default.localhost\r\n"
 GET = b"GET / HTTP/1.1\r\n" + HOST
 POST = b"POST / HTTP/1.1\r\n" + HOST

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import h11
+import pytest
 import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,6 +22,8 @@ from tests.activator.proxy.doorway import doorway
 from tests.activator.proxy.pods import OK
 from tests.activator.proxy.wire import anonymous, wire
 from tests.support.until import until
+
+pytestmark = pytest.mark.slow
 
 HOST = b"app.default.example.test"
 TOKEN = st.text("abcXYZ019-_", min_size=1, max_size=8).map(str.encode)

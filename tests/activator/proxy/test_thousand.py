@@ -6,12 +6,16 @@ import asyncio
 import contextlib
 import resource
 
+import pytest
+
 from activator.throttle.line import BATCH_SHARE
 from tests.activator.proxy.doorway import doorway
 from tests.activator.proxy.pods import OK, Line, pod
 from tests.activator.proxy.wire import get, wire
 from tests.support.clock import FakeClock
 from tests.support.until import until
+
+pytestmark = pytest.mark.slow
 
 REQUESTS = 1000
 BATCH_EVERY = 5

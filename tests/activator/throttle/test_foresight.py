@@ -15,14 +15,17 @@ STARTS = [10.0, 11.0, 12.0, 20.0]
     ("starts", "elapsed_s", "left_s", "in_time", "vain"),
     [
         pytest.param([], 0, 1, None, False, id="nothing known: wait"),
-        pytest.param([10.0], 0, 1, 0.0, True, id="the only one took longer"),
+        pytest.param([10.0] * 3, 0, 1, 0.0, False, id="three took longer: too few to refuse anybody"),
+        pytest.param([10.0] * 4, 0, 1, 0.0, True, id="four did"),
+        pytest.param([5.0] * 31 + [400.0], 5.4, 60, 0.0, False, id="a single slow one decides nothing"),
         pytest.param([10.0], 0, 10, 1.0, False, id="just in time"),
         pytest.param(STARTS, 0, 9, 0.0, True, id="all took longer"),
         pytest.param(STARTS, 0, 10, 0.25, False, id="one in four was in time: worth waiting"),
         pytest.param(STARTS, 0, 300, 1.0, False, id="all were in time"),
         pytest.param(STARTS, 9, 1, 0.25, False, id="a start that is under way has less to go"),
         pytest.param(STARTS, 9, 0.5, 0.0, True, id="but not that little"),
-        pytest.param(STARTS, 15, 4, 0.0, True, id="of slow ones only the slow are like it"),
+        pytest.param(STARTS, 15, 4, 0.0, False, id="of slow ones only the slow are like it, and this is one alone"),
+        pytest.param(STARTS * 4, 15, 4, 0.0, True, id="of slow ones there are four"),
         pytest.param(STARTS, 15, 5, 1.0, False, id="and may be in time"),
         pytest.param(STARTS, 25, 1, None, False, id="slower than any: nothing is known"),
     ],
@@ -128,6 +131,18 @@ def test_a_start_that_failed_is_not_measured() -> None:
     history.failed()
     history.started(110.0)
     assert list(history.starts) == []
+
+
+def test_what_nobody_waited_out_is_not_measured() -> None:
+    """Nobody knows whether there was a start in all that time."""
+    history = History()
+    history.wanted(100.0, under_way=False)
+    history.started(401.0, 300.0)
+    assert list(history.starts) == []
+    assert history.elapsed_s(500.0) == 0.0
+    history.wanted(1000.0, under_way=False)
+    history.started(1300.0, 300.0)
+    assert list(history.starts) == [300.0]
 
 
 def test_old_starts_are_forgotten() -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from activator.throttle.balancer import RAMP_START, UNLIMITED
+from activator.throttle.pod import Pod
 from activator.throttle.report import LoadReport
 from activator.throttle.throttler import EJECTION, RAMP_S, THAW_S
 from tests.activator.throttle.revision import KEY, Client, Revision, endpoint, served_by, terms_of
@@ -86,6 +87,29 @@ def test_a_slot_is_not_given_to_whose_deadline_is_over() -> None:
     revision.show("a")
     assert isinstance(early.error, DeadlineError)
     assert served_by([late]) == ["a"]
+
+
+class Hasty(Client):
+    """Is done with its slot in the moment in which it gets it."""
+
+    def __init__(self, revision: Revision) -> None:
+        super().__init__(revision.now_s)
+        self._revision = revision
+
+    def granted(self, pod: Pod, now_s: float) -> None:
+        super().granted(pod, now_s)
+        self._revision.answer(self)
+
+
+def test_thousands_that_are_done_in_the_moment_they_get_a_slot() -> None:
+    """Each makes room for the next, one after the other, without recursion."""
+    revision = Revision(concurrency=1, queue_limit=5000)
+    clients = [Hasty(revision) for _ in range(5000)]
+    for client in clients:
+        assert revision.throttler.enter(client, revision.now_s) is None
+    revision.show("a")
+    assert all(client.pod is not None for client in clients)
+    assert revision.throttler.queued == revision.throttler.in_flight == 0
 
 
 def test_who_hangs_up_frees_the_place() -> None:

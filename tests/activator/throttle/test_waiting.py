@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from activator.throttle.foresight import ENOUGH
 from activator.throttle.line import Client as Whose
 from activator.throttle.line import Priority, Ticket
 from tests.activator.throttle.revision import KEY, Client, Revision, served_by, terms_of
@@ -150,14 +151,15 @@ def test_who_is_refused_gives_back_what_was_kept_for_it() -> None:
 # --- starts --------------------------------------------------------------------------------------------------------
 
 
-def woken(revision: Revision, seconds: float) -> None:
-    """Let a request wake the revision, and all be over."""
-    client = revision.ask()
-    revision.pass_time(seconds)
-    revision.show("p")
-    revision.answer(client)
-    revision.show()
-    revision.pass_time(3600)
+def woken(revision: Revision, seconds: float, times: int = ENOUGH) -> None:
+    """Let a request wake the revision, and all be over; as often as it takes to foretell by it."""
+    for _ in range(times):
+        client = revision.ask()
+        revision.pass_time(seconds)
+        revision.show("p")
+        revision.answer(client)
+        revision.show()
+        revision.pass_time(3600)
 
 
 def test_where_no_start_was_measured_everybody_waits() -> None:
@@ -171,7 +173,7 @@ def test_who_has_no_time_for_a_start_is_told_so_at_once_and_the_start_goes_on() 
     revision = Revision()
     woken(revision, 30)
     revision.demanded.clear()
-    with pytest.raises(ColdStartError, match=r"takes 30\.0 s more to start, by 1 starts") as refused:
+    with pytest.raises(ColdStartError, match=r"takes 30\.0 s more to start, by 4 starts") as refused:
         revision.ask(with_deadline(revision, 5))
     assert refused.value.retry_after_s == pytest.approx(30)
     assert revision.demanded == [KEY]
@@ -188,21 +190,47 @@ def test_who_has_no_time_for_a_start_is_told_so_at_once_and_the_start_goes_on() 
     assert served_by([revision.ask(with_deadline(revision, 5))]) == ["p"]
 
 
-def test_the_revisions_own_time_may_be_too_short_as_well() -> None:
-    """A start that takes longer than anybody may wait is not waited for."""
-    revision = Revision(timeout_s=10)
-    early = revision.ask()
-    revision.throttler.set_starting(starting=True)
-    revision.pass_time(10)
-    revision.throttler.expire(revision.now_s)
-    assert isinstance(early.error, DeadlineError)
-    revision.pass_time(50)
-    revision.show("p")
-    revision.show()
-    revision.throttler.set_starting(starting=False)
-    revision.pass_time(3600)
-    with pytest.raises(ColdStartError):
-        revision.ask()
+def test_who_brings_no_deadline_is_never_refused_a_start() -> None:
+    """The time that the revision gives is for waiting, however little of it is left by what was measured."""
+    revision = Revision(timeout_s=300)
+    woken(revision, 30)
+    revision.throttler.terms = terms_of(timeout_s=10)
+    assert revision.ask().error is None
+    assert revision.ask(with_deadline(revision, 31)).error is None
+
+
+def test_who_is_refused_a_start_is_not_sent_away_for_longer_than_anybody_waits() -> None:
+    """Whatever the starts took that were measured before."""
+    revision = Revision(timeout_s=300)
+    woken(revision, 30)
+    revision.throttler.terms = terms_of(timeout_s=10)
+    with pytest.raises(ColdStartError) as refused:
+        revision.ask(with_deadline(revision, 5))
+    assert refused.value.retry_after_s == pytest.approx(10)
+
+
+@pytest.mark.parametrize("told", [pytest.param(True, id="it is told"), pytest.param(False, id="nobody is told")])
+def test_time_in_which_no_pod_can_be_made_is_not_a_start(*, told: bool) -> None:
+    """A quota keeps pods away for an hour, and somebody comes again and again."""
+    revision = Revision(timeout_s=300)
+    woken(revision, 5)
+    for _ in range(ENOUGH):
+        for second in range(0, 3600, 4):
+            revision.throttler.expire(revision.now_s)
+            revision.ask()
+            if told and second % 400 == 0:
+                revision.throttler.fail_waiting("exceeded quota", revision.now_s)
+            revision.pass_time(4)
+        if told:
+            revision.throttler.fail_waiting("exceeded quota", revision.now_s)
+            revision.ask()
+            revision.pass_time(5)
+        revision.show("p")
+        for _ in range(revision.throttler.in_flight):
+            revision.throttler.release(revision.pod("p"), revision.now_s)
+        revision.show()
+        revision.pass_time(3600)
+    assert revision.ask(with_deadline(revision, 6)).error is None
 
 
 def test_a_start_that_is_slower_than_any_before_is_waited_for() -> None:

@@ -23,6 +23,8 @@ from torpor.local.apiserver.app import serve
 from torpor.local.apiserver.settings import parse
 from torpor.spec.kinds import CONFIG_MAP, NAMESPACE, SECRET
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Api]]:

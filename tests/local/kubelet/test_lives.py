@@ -43,7 +43,7 @@ PORT = [{"containerPort": 8080}]
 TCP = {"tcpSocket": {"port": 8080}}
 
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

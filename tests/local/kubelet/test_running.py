@@ -34,7 +34,7 @@ from torpor.local.kubelet.limits import enforced
 from torpor.spec import names
 from torpor.spec.kinds import CONFIG_MAP, CORE_SERVICE, DEPLOYMENT, ENDPOINT_SLICE, POD, SECRET, Object
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 SLEEPER = "import time\nwhile True: time.sleep(60)"
 PORT = [{"containerPort": 8080}]

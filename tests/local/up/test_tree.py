@@ -12,6 +12,8 @@ import pytest
 
 from tests.local.up.tree import QUICK, READY, growing, stand_in
 
+pytestmark = pytest.mark.slow
+
 
 def test_services_start_in_order_and_stop_in_reverse(tmp_path: Path) -> None:
     """Who others need is ready before they start, and there until they have ended."""

@@ -24,6 +24,8 @@ from torpor.aio.backoff import Backoff
 from torpor.aio.clock import SystemClock
 from torpor.errors import LoadError
 
+pytestmark = pytest.mark.slow
+
 STAGES = ["resolve", "fetch", "verify", "open", "warm"]
 QUICK = Patience(limit_s=20, backoff=Backoff(first_s=0.01, limit_s=0.05))
 SOURCE = "class Model:\n    def predict(self, instances):\n        return [each + 1 for each in instances]\n"

@@ -25,6 +25,8 @@ from tests.support.models import minilm
 from torpor.errors import ForbiddenError, InvalidInputError, LoadError, NotFoundError, UnsupportedError
 from torpor.protocol.tensors import Tensor
 
+pytestmark = pytest.mark.slow
+
 TOLERANCE = 1e-5
 TEXTS = [
     "a cat sat on the mat",

@@ -16,6 +16,8 @@ from tests.support.models import save_iris
 from torpor.errors import ForbiddenError, InvalidInputError, NotFoundError
 from torpor.protocol.tensors import Tensor
 
+pytestmark = pytest.mark.slow
+
 SETOSA, VIRGINICA = [5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]
 
 

@@ -19,6 +19,8 @@ from tests.support.ports import free_ports
 from tests.support.s3 import S3, s3_server
 from torpor.errors import ForbiddenError, InvalidInputError, NotFoundError, UnavailableError, UnsupportedError
 
+pytestmark = pytest.mark.slow
+
 MB = 2**20
 CONTENT = {
     "set/a.txt": b"a",
