@@ -181,6 +181,7 @@ class Throttler:
         self._reported_s = clock.monotonic()
         self._timers: dict[Pod | str, Timer] = {}
         self._closed = False
+        self._assigning = self._again = False
         self.unwanted: Callable[[float], None] | None = None
         """Called where a pod has room and nobody waits, by whoever takes slots that nobody else wants."""
 
@@ -302,14 +303,15 @@ class Throttler:
         self._check_room(ticket.size, now_s)
         if not self._pods:
             self._history.wanted(now_s, under_way=self._starting or bool(self._queue))
-            self._check_start(self._deadline_s(waiter, ticket.deadline_s), now_s)
+            if ticket.deadline_s is not None:
+                self._check_start(ticket.deadline_s, now_s)
         self._seat(waiter, ticket)
         self._line.push(waiter, ticket)
         if not self._open:
             self._hooks.on_demand(self.key)
 
     def _check_start(self, deadline_s: float, now_s: float) -> None:
-        """Refuse whom no pod will be ready for in time. The start goes on, for those who come later."""
+        """Refuse whom no pod will be ready for by its own deadline. The start goes on, for those who come later."""
         starts, elapsed_s, left_s = self._history.starts, self._history.elapsed_s(now_s), deadline_s - now_s
         if is_vain(starts, elapsed_s, left_s):
             self._hooks.on_demand(self.key)
@@ -317,7 +319,7 @@ class Throttler:
             raise ColdStartError(
                 f"{self._name} has no pod yet and usually takes {usual_s or 0:.1f} s more to start, by {len(starts)} "
                 f"starts that were measured; this request has {left_s:.1f} s. It is being woken: try again then"
-            ).after(usual_s)
+            ).after(None if usual_s is None else min(usual_s, self._terms.activation_timeout_s))
 
     def _check_room(self, size: int, now_s: float) -> None:
         if self.held + size > self._queue_bytes:
@@ -361,7 +363,23 @@ class Throttler:
         return place
 
     def _assign(self, now_s: float) -> None:
-        """Give slots to those who wait, in order, as long as there are any."""
+        """Give slots to those who wait, in order, as long as there are any.
+
+        Who gets a slot may give it back at once, and so call this from within: then the outer call goes on. Thousands
+        may have to fail, so no recursion.
+        """
+        self._again = True
+        if self._assigning:
+            return
+        self._assigning = True
+        try:
+            while self._again:
+                self._again = False
+                self._assign_once(now_s)
+        finally:
+            self._assigning = False
+
+    def _assign_once(self, now_s: float) -> None:
         if self.sessions is not None:
             self._assign_sessions(self.sessions, now_s)
         else:
@@ -396,7 +414,7 @@ class Throttler:
         return choose(self._open, self._dice()) if pod is None and not sessions.affinity.strict else pod
 
     def _assign_sessions(self, sessions: Sessions[Pod], now_s: float) -> None:
-        """As `_assign`; who waits for the pod of a strict session does not hold up those behind."""
+        """As `_assign_once`; who waits for the pod of a strict session does not hold up those behind."""
         strict = sessions.affinity.strict
         for waiter in list(self._queue) if strict else self._heads():
             if waiter not in self._queue:
@@ -444,7 +462,7 @@ class Throttler:
         before = self._pods
         fresh = [at for at in endpoints if at not in before]
         if fresh and not before:
-            self._history.started(now_s)
+            self._history.started(now_s, self._terms.activation_timeout_s)
         self._pods = {at: before.get(at) or Pod(at, self._first_limit()) for at in endpoints}
         if self.sessions is not None:
             self.sessions.set_pods(self._pods.values())
@@ -467,7 +485,6 @@ class Throttler:
         """Take in why no pod starts at present; None where nothing speaks against it."""
         self._failure = failure
         if failure is not None:
-            self._history.failed()
             self.fail_waiting(failure, now_s)
 
     def set_starting(self, *, starting: bool) -> None:
@@ -477,6 +494,7 @@ class Throttler:
     def fail_waiting(self, failure: str, now_s: float) -> None:
         """Refuse all that wait, unless a pod is ready after all."""
         if not self._pods:
+            self._history.failed()
             for waiter in list(self._queue):
                 self._refuse(waiter, LoadError("start", failure), now_s)
 
