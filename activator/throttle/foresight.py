@@ -10,6 +10,8 @@ KEPT = 32
 """Starts of a revision that are remembered, the newest: nodes, caches and weights change."""
 WORTH_WAITING = 0.25
 """Whoever would have been in time in fewer of the starts that were measured is told so at once."""
+ENOUGH = 4
+"""With fewer starts like the one that is under way nobody is refused: one that was slow for once decides nothing."""
 USUAL = 0.5
 """The quantile that is told as the time a start still takes."""
 MEMORY_S = 10.0
@@ -36,7 +38,9 @@ def remaining(starts: Collection[float], elapsed_s: float, quantile: float = USU
 
 
 def is_vain(starts: Collection[float], elapsed_s: float, left_s: float) -> bool:
-    """Tell whether to wait for a start is most likely in vain. Where nothing is known it is not."""
+    """Tell whether to wait for a start is most likely in vain. Where too little is known it is not."""
+    if sum(start_s > elapsed_s for start_s in starts) < ENOUGH:
+        return False
     known = chance(starts, elapsed_s, left_s)
     return known is not None and known < WORTH_WAITING
 
@@ -72,11 +76,17 @@ class History:
             self._since_s = now_s
         self._touched_s = now_s
 
-    def started(self, now_s: float) -> None:
-        """The first pod is ready."""
+    def started(self, now_s: float, longest_s: float = math.inf) -> None:
+        """The first pod is ready.
+
+        What took longer than anybody waits (`longest_s`) is not counted: who began it saw no end of it, and for most of
+        that time there may have been no start at all, because no pod could be made.
+        """
         if self._since_s is not None:
-            self.starts.append(now_s - self._since_s)
+            start_s = now_s - self._since_s
             self._since_s = None
+            if start_s <= longest_s:
+                self.starts.append(start_s)
 
     def failed(self) -> None:
         """The start came to nothing: how long it took says nothing of others."""

@@ -50,7 +50,7 @@ def test_the_wait_for_a_model_that_loads_slowly(laptop: Laptop, tmp_path: Path) 
         assert any(line.startswith(": torpor cold-start queue=") for line in lines)
         assert "NoEventStream" in lines[lines.index("event: error") + 1]
 
-        # Too few starts were measured to send anybody away: a client with a second to go has it, and finds it awake later.
+        # Too few starts were measured to send anybody away: a client waits for its second, and finds it awake later.
         laptop.wait_zero(f"{NAME}-predictor")
         hurried = {"Torpor-Deadline": "1"}
         began = time.monotonic()

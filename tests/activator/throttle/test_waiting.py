@@ -209,27 +209,32 @@ def test_who_is_refused_a_start_is_not_sent_away_for_longer_than_anybody_waits()
     assert refused.value.retry_after_s == pytest.approx(10)
 
 
-@pytest.mark.parametrize("told", [pytest.param(True, id="it is told"), pytest.param(False, id="nobody is told")])
-def test_time_in_which_no_pod_can_be_made_is_not_a_start(*, told: bool) -> None:
+def test_time_in_which_no_pod_can_be_made_is_not_a_start() -> None:
     """A quota keeps pods away for an hour, and somebody comes again and again."""
     revision = Revision(timeout_s=300)
-    woken(revision, 5)
     for _ in range(ENOUGH):
-        for second in range(0, 3600, 4):
+        for _ in range(900):
             revision.throttler.expire(revision.now_s)
             revision.ask()
-            if told and second % 400 == 0:
-                revision.throttler.fail_waiting("exceeded quota", revision.now_s)
             revision.pass_time(4)
-        if told:
-            revision.throttler.fail_waiting("exceeded quota", revision.now_s)
-            revision.ask()
-            revision.pass_time(5)
         revision.show("p")
         for _ in range(revision.throttler.in_flight):
             revision.throttler.release(revision.pod("p"), revision.now_s)
         revision.show()
         revision.pass_time(3600)
+    assert revision.ask(with_deadline(revision, 6)).error is None
+
+
+def test_a_start_begins_anew_when_those_who_waited_were_told_that_it_failed() -> None:
+    """What passed before they were told says nothing of how long a start takes."""
+    revision = Revision(timeout_s=300)
+    for _ in range(ENOUGH):
+        revision.ask()
+        revision.pass_time(200)
+        revision.throttler.fail_waiting("exceeded quota", revision.now_s)
+        woken(revision, 5, times=1)
+    with pytest.raises(ColdStartError, match=r"takes 5\.0 s more"):
+        revision.ask(with_deadline(revision, 4))
     assert revision.ask(with_deadline(revision, 6)).error is None
 
 
