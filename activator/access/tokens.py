@@ -34,7 +34,7 @@ MAX_KEYS = 100
 RSA_BITS = 2048
 
 Signer = RSAKey | ECKey | OKPKey
-_KINDS: Mapping[str, type[RSAKey | ECKey | OKPKey]] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
+_KINDS: Mapping[str, type[Signer]] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
 _PUBLIC = frozenset({"kty", "n", "e", "crv", "x", "y", "kid", "use", "alg"})
 _NOT_FOR_SIGNING = ("X25519", "X448")
 _KIND_OF = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
@@ -77,7 +77,7 @@ class KeySet:
             if kind is None or each.get("use", "sig") != "sig" or each.get("crv") in _NOT_FOR_SIGNING:
                 continue
             try:
-                key = kind.import_key({name: value for name, value in each.items() if name in _PUBLIC})
+                key = _imported(kind, each)
             except (JoseError, ValueError, TypeError, KeyError):
                 continue
             if isinstance(key, RSAKey) and key.public_key.key_size < RSA_BITS:
@@ -100,6 +100,12 @@ class KeySet:
         if key is None or key.key_type != _KIND_OF[algorithm[:2]]:
             return None
         return key if self._algorithms.get(kid, algorithm) == algorithm else None
+
+
+def _imported(kind: type[Signer], document: dict[str, Any]) -> Signer:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SecurityWarning)  # what is too weak is left out
+        return kind.import_key({name: value for name, value in document.items() if name in _PUBLIC})
 
 
 class Issuer:
@@ -144,7 +150,7 @@ class Issuer:
         algorithm, kid = header.get("alg"), header.get("kid")
         if algorithm not in self.spec.algorithms:
             raise UnauthorizedError("the token is signed by an algorithm that is not taken here")
-        if kid is not None and not isinstance(kid, str):
+        if (kid is not None and not isinstance(kid, str)) or "crit" in header:  # no extension is understood here
             raise UnauthorizedError(NO_TOKEN)
         identity = self._of_claims(claims, wall_s)
         signer = None if self._keys is None else self._keys.signer(kid, algorithm)
