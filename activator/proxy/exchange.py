@@ -181,7 +181,7 @@ class Exchange:
         if self.grant is not None and self.error is None:
             self.error = self.grant.enter()
         if self.error is not None:
-            self.done = True
+            self.dropped()
             self.client.door.codes[status_of(self.error) // 100] += 1
             self.client.fail(self, self.error)
             return
@@ -202,6 +202,13 @@ class Exchange:
             return
         if pod is not None:
             self._go(pod, now_s)
+
+    def dropped(self) -> None:
+        """It will not be tried: what is held goes back."""
+        self.done = True
+        self.pending = None
+        if self.copy is not None:
+            self.copy.drop(INCOMPLETE)
 
     def ticket(self) -> Ticket:
         """Say what counts in the queue."""
@@ -276,7 +283,8 @@ class Exchange:
 
     def _remember(self, metadata: Metadata) -> None:
         """Have the answer copied, if it is what the model says of itself."""
-        path = asleep.metadata_path(self.head)
+        # The credential of who was let in by one is not in the head any more.
+        path = None if self.grant is not None and self.grant.caller else asleep.metadata_path(self.head)
         if path is not None:
             self.client = Copying(self.client, metadata, path)
 
@@ -389,9 +397,12 @@ class Exchange:
     def end(self, trailers: list[bytes] | None) -> None:
         """All of the request has come."""
         self.request_done = True
-        if self.copy is not None:
-            copy, self.copy = self.copy, None
-            copy.go(trailers)
+        copy = self.copy
+        if copy is not None:
+            copy.filled(trailers)
+            if not copy.behind:
+                self.copy = None
+                copy.go(self.session)
         if not self.chunked or self.done:
             return
         last = last_chunk(trailers or [])
@@ -399,6 +410,15 @@ class Exchange:
             self.upstream.out.append(last)
         else:
             self.last = last
+
+    def copy_on(self) -> None:
+        """Its turn has come, and so its copy's."""
+        copy = self.copy
+        if copy is not None:
+            copy.behind = False
+            if self.request_done:
+                self.copy = None
+                copy.go(self.session)
 
     # --- the answer --------------------------------------------------------------------------------------------
 

@@ -112,7 +112,8 @@ class Copying(StandIn):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         lower = name.lower()
-        private = lower == b"set-cookie" or (lower == b"cache-control" and b"private" in value.lower())
+        # What was chosen for this client, by its own headers, may be nothing for the next.
+        private = lower in _CHOSEN or (lower == b"cache-control" and b"private" in value.lower())
         if private or self._parser.get_status_code() != 200:
             self._fits = False
         elif lower not in _NOT_KEPT:
@@ -129,4 +130,5 @@ class Copying(StandIn):
             self._fits = False
 
 
+_CHOSEN = frozenset({b"set-cookie", b"content-encoding", b"vary"})
 _NOT_KEPT = HOP_BY_HOP | {b"content-length", b"date", b"age", b"torpor-cold-start", b"x-request-id", b"traceparent"}

@@ -16,9 +16,9 @@ WAKING = b"Torpor-State: waking\r\n"
 JSON = b"Content-Type: application/json\r\n"
 
 # Heads were written by us: a request line, then `Name: value` lines.
-_LINE = re.compile(rb"(GET|HEAD) ([^ ?]*)(?:\?[^ ]*)? ")
+_LINE = re.compile(rb"(GET|HEAD) ([^ ?]*)(\?[^ ]*)? ")
 _PROBE = re.compile(rb"\r\n(?i:user-agent): kube-probe/")
-_CREDENTIALS = re.compile(rb"\r\n(?i:authorization|cookie|x-api-key): ")
+_CREDENTIALS = re.compile(rb"\r\n(?i:authorization|cookie|x-api-key|torpor-caller): ")
 _MODEL_READY = re.compile(rb"/v2/models/([^/]+)(?:/versions/[^/]+)?/ready\Z|/v1/models/([^/:]+)\Z")
 _METADATA = re.compile(
     rb"/v2/?\Z|/v2/models/?\Z|/v2/models/[^/]+(?:/versions/[^/]+)?\Z|/v1/models\Z|/openai/v1/models\Z"
@@ -36,10 +36,10 @@ class Answer(NamedTuple):
 def metadata_path(head: bytes) -> bytes | None:
     """Return what a request asks of the model's metadata, as its path; None where it asks something else.
 
-    What is told to whom shows credentials is not for everybody.
+    What is told to whom shows credentials is not for everybody, and what a query asks is something else.
     """
     line = _LINE.match(head)
-    if line is None or line[1] != b"GET" or _METADATA.match(line[2]) is None or _CREDENTIALS.search(head):
+    if line is None or line[1] != b"GET" or line[3] or _METADATA.match(line[2]) is None or _CREDENTIALS.search(head):
         return None
     return line[2]
 
@@ -65,7 +65,7 @@ def answer(
             status, document = known
             return Answer(status, _state(waking=waking) + JSON, orjson.dumps(document))
     if asked.metadata and metadata is not None and _METADATA.match(path):
-        said = metadata.get(path)
+        said = None if line[3] else metadata.get(path)
         if said is not None:
             return _again(said, waking=waking, now_s=now_s)
         if asked.never_for_metadata:

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from tests.activator.access.gate import GOOD, POLICY, bearer, scene
 from tests.activator.proxy.doorway import Doorway, served
 from tests.activator.proxy.pods import Line, answering
 from tests.activator.proxy.wire import get, post, wire
@@ -90,6 +91,8 @@ async def test_metadata_is_what_the_model_said_last() -> None:
         pytest.param(SAYS.replace(b"200 OK", b"404 Not Found") % (2, b"no"), id="an error"),
         pytest.param(SAYS.replace(b"X-Of: m", b"Set-Cookie: a=b") % (2, b"{}"), id="somebody's cookie"),
         pytest.param(SAYS.replace(b"X-Of: m", b"Cache-Control: private") % (2, b"{}"), id="somebody's own"),
+        pytest.param(SAYS.replace(b"X-Of: m", b"Content-Encoding: gzip") % (2, b"{}"), id="compressed"),
+        pytest.param(SAYS.replace(b"X-Of: m", b"Vary: Accept") % (2, b"{}"), id="chosen by what the client prefers"),
         pytest.param(SAYS % (100_000, b"x" * 100_000), id="too long"),
     ],
 )
@@ -104,6 +107,19 @@ async def test_what_is_not_remembered_wakes(answer: bytes) -> None:
         assert len(door.poked) == 1
         door.scale("app", made.port)
         assert (await client.answer()).body == first.body
+
+
+async def test_what_is_said_to_a_caller_is_not_remembered_for_others() -> None:
+    """Though the pod is not shown the credential by which it was let in."""
+    policy = f"{POLICY}; anonymous=all"
+    async with scene(policy, answering(ANSWER)) as (made, _), wire(made.port) as client:
+        made.door.revise("app", annotations={names.ANSWER_WHILE_ASLEEP: "metadata"})
+        metadata = made.door.throttler().metadata
+        assert metadata is not None
+        assert (await client.ask(get("/v2/models/m", bearer(GOOD)))).body == METADATA
+        assert metadata.get(b"/v2/models/m") is None
+        assert (await client.ask(get("/v2/models/m"))).body == METADATA
+        assert metadata.get(b"/v2/models/m") is not None
 
 
 async def test_an_answer_in_chunks_is_remembered_whole() -> None:

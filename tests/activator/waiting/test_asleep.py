@@ -120,6 +120,8 @@ def test_metadata_is_what_the_model_said_last(path: str) -> None:
     [
         pytest.param(head("/v2/models/m", "Authorization: Bearer x"), id="with a credential"),
         pytest.param(head("/v2/models/m", "cookie: a=b"), id="with a cookie"),
+        pytest.param(head("/v2/models/m", "Torpor-Caller: key:a"), id="with a caller whose credential was taken off"),
+        pytest.param(head("/v2/models/m?verbose=1"), id="with a query"),
         pytest.param(head("/v2/models/m", method="HEAD"), id="HEAD"),
         pytest.param(head("/v2/models/m/infer"), id="something else"),
     ],
@@ -127,6 +129,14 @@ def test_metadata_is_what_the_model_said_last(path: str) -> None:
 def test_what_is_not_for_everybody_is_not_remembered(raw: bytes) -> None:
     """What one user sees is not told to the next."""
     assert asleep.metadata_path(raw) is None
+
+
+def test_who_asks_with_a_query_is_not_told_what_was_said_without() -> None:
+    """The model may say something else to it."""
+    metadata = Metadata()
+    metadata.put(b"/v2/models/m", Remembered(b"", b"{}", 0.0))
+    assert answer(METADATA, head("/v2/models/m?verbose=1"), metadata) is None
+    assert answer(METADATA, head("/v2/models/m"), metadata) is not None
 
 
 def test_only_so_much_is_remembered() -> None:
