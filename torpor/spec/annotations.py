@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from torpor.errors import InvalidInputError
 from torpor.spec import names, waiting
 from torpor.spec.access import parse_access
 from torpor.spec.fields import Fields
@@ -28,6 +29,14 @@ def check_route(metadata: Fields) -> None:
     if names.MIRROR in annotations:
         parse_mirror(f"{path}[{names.MIRROR}]", annotations[names.MIRROR])
     check_access(metadata)
+
+
+def check_no_lock(metadata: Fields) -> None:
+    """Refuse a policy of access where it would lock nothing, and look as if it did."""
+    annotations, path = metadata.text_map("annotations"), metadata.at("annotations")
+    if names.ACCESS in annotations:
+        allowed = "put it under the metadata.annotations of the service itself: it has no effect here"
+        raise InvalidInputError(f"{path}[{names.ACCESS}]", annotations[names.ACCESS], allowed)
 
 
 def check_access(metadata: Fields) -> None:

@@ -164,7 +164,7 @@ async def test_through_the_door() -> None:
         async def status_of(token: str) -> int:
             return (await ask(made, get("/", bearer(token)))).status
 
-        issuer = made.locks._sources.issuers[KEY]  # noqa: SLF001
+        issuer = made.locks._sources.issuers[KEY]
         await until(lambda: issuer.ready)
         assert await status_of(idp.token()) == 200
         assert await status_of(stranger.token()) == 401
@@ -173,7 +173,7 @@ async def test_through_the_door() -> None:
         server.body = idp.jwks()
         clock.advance(jwks.AGAIN_S)
         assert await status_of(idp.token("two")) == 503
-        await until(lambda: (keys := issuer._keys) is not None and len(keys) == 2)  # noqa: SLF001
+        await until(lambda: (keys := issuer._keys) is not None and len(keys) == 2)
         assert await status_of(idp.token("two")) == 200
         made.issuer(None)
         assert await status_of(idp.token()) == 503

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from activator.access.guard import Guard, Sources
 from activator.routing.follow import Follower
 from activator.routing.table import Router, build
 from tests.activator.routing.routes import configuration, route, to
@@ -118,6 +119,32 @@ async def test_a_route_that_cannot_be_read_leaves_the_others_in_peace(caplog: py
         await until(lambda: world.leads("other") == ["other-1"])
         assert world.leads() == ["app-1"]
         assert "default/app cannot be read" in caplog.text
+
+
+async def test_a_route_that_cannot_be_read_has_its_new_lock_all_the_same() -> None:
+    """What it said before holds, but not who might call it."""
+    async with followed() as world:
+        world.cluster.put(ROUTE, route("app", to("app-1"), to("app-1", 0, tag="try")))
+        await until(lambda: world.leads() == ["app-1"])
+        lock = Guard(("default", "app"), None, Sources())
+        world.follower._guard_of = lambda _: lock
+        world.cluster.put(ROUTE, route("app", {"revisionName": "app-2", "percent": "half"}))
+        await until(lambda: world.router.table.by_path["default", "app"].guard is lock)
+        entries = [*world.router.table.by_host.values(), *world.router.table.by_path.values()]
+        entries += [tag for entry in entries for tag in entry.tags.values()]
+        assert len(entries) == 6
+        assert all(entry.guard is lock for entry in entries)
+
+
+async def test_a_lock_is_taken_in_without_a_change_of_the_route() -> None:
+    """When its Namespace has got a policy, for instance."""
+    async with followed() as world:
+        world.cluster.put(ROUTE, route("app", to("app-1")))
+        await until(lambda: world.leads() == ["app-1"])
+        lock = Guard(("default", "app"), None, Sources())
+        world.follower._guard_of = lambda _: lock
+        world.follower.reread([("default", "app")])
+        await until(lambda: world.router.table.by_path["default", "app"].guard is lock)
 
 
 async def test_shares_go_on_where_they_were_when_something_else_changes() -> None:

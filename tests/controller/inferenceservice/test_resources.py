@@ -257,6 +257,19 @@ def test_the_route_leads_to_the_predictors_configuration() -> None:
     assert route["spec"]["traffic"] == [latest, previous]
 
 
+def test_a_lock_is_before_both_names() -> None:
+    """The Route's and the Knative Service's, which is reached by a name of its own; it makes no revision."""
+    lock = {"torpor.dev/access": "keys=a"}
+    routes = [resources.route(isvc(annotations=each), []) for each in ({}, lock)]
+    services = [made(annotations=each) for each in ({}, lock)]
+    for (without, with_lock), differs in ((routes, resources.route_differs), (services, resources.service_differs)):
+        assert with_lock["metadata"]["annotations"]["torpor.dev/access"] == "keys=a"
+        for there, wanted in ((without, with_lock), (with_lock, without)):
+            assert differs(there, wanted)
+            assert not differs(resources.replacement(there, wanted), wanted)
+    assert "torpor.dev/access" not in services[1]["spec"]["template"]["metadata"]["annotations"]
+
+
 def test_a_mirror_is_the_routes() -> None:
     """It comes, changes and goes with the owner's, and never makes a revision; what others put there stays."""
     none, some, more = (

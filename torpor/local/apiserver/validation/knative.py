@@ -7,7 +7,7 @@ from typing import Any
 from torpor.errors import InvalidInputError
 from torpor.local.apiserver.status import ApiError, denied
 from torpor.spec import names
-from torpor.spec.annotations import check_revision, check_route
+from torpor.spec.annotations import check_no_lock, check_revision, check_route
 from torpor.spec.fields import Fields
 from torpor.spec.kinds import CONFIGURATION, REVISION, Object
 from torpor.spec.knative import parse_traffic
@@ -55,7 +55,9 @@ def admit_service(new: Object, old: Object | None) -> None:
     def parse() -> None:
         parse_service(new)
         check_route(Fields(new).object("metadata"))
-        check_revision(Fields(new).object("spec").object("template").object("metadata"))
+        template = Fields(new).object("spec").object("template").object("metadata")
+        check_revision(template)
+        check_no_lock(template)
 
     _check(new, old, parse, _pods(new, "spec.template.spec"))
 
@@ -65,6 +67,7 @@ def admit_configuration(new: Object, old: Object | None) -> None:
         spec = Fields(new).object("spec")
         parse_template(spec, owner=new["metadata"]["name"])
         check_revision(spec.object("template").object("metadata"))
+        check_no_lock(spec.object("template").object("metadata"))
 
     _check(new, old, parse, _pods(new, "spec.template.spec"))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from torpor.errors import InvalidInputError
 from torpor.local.apiserver.status import denied
-from torpor.spec.annotations import check_revision, check_route
+from torpor.spec.annotations import check_no_lock, check_revision, check_route
 from torpor.spec.fields import Fields
 from torpor.spec.inferenceservice import parse_inference_service
 from torpor.spec.kinds import Object
@@ -27,6 +27,7 @@ def admit_inference_service(new: Object, old: Object | None) -> None:
         for metadata in (Fields(new).object("metadata"), Fields(new).object("spec").object("predictor")):
             check_route(metadata)
             check_revision(metadata)
+        check_no_lock(Fields(new).object("spec").object("predictor"))
     except _ACCEPTED:
         return
     except InvalidInputError as error:
