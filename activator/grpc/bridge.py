@@ -68,8 +68,8 @@ class Bridge:
 
     # --- for the exchange, as an upstream ----------------------------------------------------------------------
 
-    def begin(self, exchange: Exchange) -> None:
-        self.out.append(exchange.head)
+    def begin(self, exchange: Exchange, head: bytes) -> None:  # noqa: ARG002  # it was made for one
+        self.out.append(head)
 
     def flush(self) -> None:
         """Send what is in `out`."""
@@ -146,7 +146,8 @@ class Bridge:
             self.broken(UpstreamError(f"pod {pod.at.pod} {why}, and the request is not here any more"))
         elif not exchange.done:
             exchange.upstream = None
-            exchange.unreachable(pod, why, self._lines.refused_s)
+            again = exchange.refused_since_s is not None and not pod.ejected  # as for a call
+            exchange.unreachable(pod, why, self._lines.refused_s, eject=again)
 
     def uploaded(self, size: int) -> None:  # noqa: ARG002  # what is left counts
         if self.write_paused and self._stream.queued < self._buffered // 4:

@@ -296,7 +296,7 @@ class Call:
         if self._upload_done:
             stream.finish(self._upload_trailers)
 
-    def unreachable(self, pod: Pod, why: str, limit_s: float) -> None:
+    def unreachable(self, pod: Pod, why: str, limit_s: float, *, eject: bool = True) -> None:
         """The pod could not be connected to, so nothing was sent: try another, or the same again in a moment."""
         if self.done:
             return  # the slot is back already
@@ -308,7 +308,7 @@ class Call:
             self.broken(UpstreamError(said))
             return
         self.pod = self.upstream = None
-        self.throttler.retry(self, pod, now_s)
+        self.throttler.retry(self, pod, now_s, eject=eject)
 
     def unprocessed(self, pod: Pod, why: str) -> None:
         """The pod has not looked at it: send it again, if all of it is still here."""
@@ -317,7 +317,10 @@ class Call:
         if self._body is None or self.responded:
             self.broken(UpstreamError(f"pod {pod.at.pod} {why}, and the call is too long to be sent once more"))
         else:
-            self.unreachable(pod, why, self.line.lines.refused_s)
+            # A pod that leaves, or has streams enough, is well. Only who hears it again lets it alone, and does so once
+            # for all its calls: they were many on one connection.
+            again = self.refused_since_s is not None and not pod.ejected
+            self.unreachable(pod, why, self.line.lines.refused_s, eject=again)
 
     def uploaded(self, size: int) -> None:
         """So much of the request has left for the pod."""

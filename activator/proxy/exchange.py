@@ -308,7 +308,7 @@ class Exchange:
         else:
             self.attach(upstream)
 
-    def unreachable(self, pod: Pod, why: str, limit_s: float) -> None:
+    def unreachable(self, pod: Pod, why: str, limit_s: float, *, eject: bool = True) -> None:
         """The pod could not be connected to, so nothing was sent: try another, or the same again in a moment."""
         if self.done:
             return  # the slot is back already
@@ -320,7 +320,7 @@ class Exchange:
             self.broken(UpstreamError(said))
             return
         self.pod = None
-        self.throttler.retry(self, pod, now_s)
+        self.throttler.retry(self, pod, now_s, eject=eject)
 
     def _end(self, status: int) -> None:
         """Be done; what is held goes back."""
@@ -356,9 +356,7 @@ class Exchange:
     def attach(self, upstream: Upstream | Bridge) -> None:
         """Send to this connection; the caller flushes it."""
         self.upstream = upstream
-        if self.asked is not None:
-            self._tell_deadline()
-        upstream.begin(self)
+        upstream.begin(self, self.head if self.asked is None else self._head_with_deadline())
         if self.pending is not None:
             pending, self.pending = bytes(self.pending), None
             upstream.out += chunk(pending) if self.chunked else (pending,)
@@ -593,12 +591,13 @@ class Exchange:
     def _look_at_deadline(self) -> None:
         self.expired(self.client.door.clock.monotonic())
 
-    def _tell_deadline(self) -> None:
-        """Tell the pod how much time is left: it may have others to ask."""
+    def _head_with_deadline(self) -> bytes:
+        """Return the head with how much time is left now: the pod may have others to ask, and may be the second."""
         deadline_s = self._deadline_s()
-        if deadline_s is not None:
-            left_s = deadline_s - self.client.door.clock.monotonic()
-            self.head = b"".join((self.head[:-2], deadline_line(left_s), CRLF))
+        if deadline_s is None:
+            return self.head
+        left_s = deadline_s - self.client.door.clock.monotonic()
+        return b"".join((self.head[:-2], deadline_line(left_s), CRLF))
 
     def _give_up(self, error: TorporError) -> None:
         """Leave the queue."""

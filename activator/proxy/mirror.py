@@ -132,8 +132,8 @@ class Copy(Exchange):
         del error  # nobody is to be told
         self.drop(FAILED)
 
-    def unreachable(self, pod: Pod, why: str, limit_s: float) -> None:
-        del pod, why, limit_s  # others will find out, and they may try again
+    def unreachable(self, pod: Pod, why: str, limit_s: float, *, eject: bool = True) -> None:
+        del pod, why, limit_s, eject  # others will find out, and they may try again
         if not self.done:
             self._end(502)
 

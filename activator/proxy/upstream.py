@@ -74,11 +74,11 @@ class Upstream(asyncio.Protocol):
 
     # --- for exchange and pool ---------------------------------------------------------------------------------
 
-    def begin(self, exchange: Exchange) -> None:
-        """Serve this exchange from now on."""
+    def begin(self, exchange: Exchange, head: bytes) -> None:
+        """Serve this exchange from now on; `head` is what the pod is sent."""
         self.exchange = exchange
         self._head_only = exchange.head_only
-        self.out.append(exchange.head)
+        self.out.append(head)
         if exchange.client.write_paused:
             self.pause_reading()
 

@@ -261,11 +261,16 @@ class Throttler:
             self._leave(waiter)
             self._area += now_s
 
-    def retry(self, waiter: Waiter, pod: Pod, now_s: float) -> None:
-        """Put a request whose pod refused the connection before all others, and let the pod alone for a moment."""
+    def retry(self, waiter: Waiter, pod: Pod, now_s: float, *, eject: bool = True) -> None:
+        """Put a request whose pod did not take it before all others.
+
+        A pod that refused the connection is let alone for a moment (`eject`); one that refused only this request is
+        well.
+        """
         self.counters.retries += 1
         self._free(pod)
-        self._eject(pod)
+        if eject:
+            self._eject(pod)
         ticket = waiter.ticket()
         self._seat(waiter, ticket)
         self._line.push_first(waiter)

@@ -8,6 +8,34 @@ from h2 import events
 from tests.activator.grpc.doorway import grpc_doorway
 from tests.activator.grpc.scripted import Line, answering, scripted
 from tests.activator.proxy.wire import get, post, wire
+from tests.support.clock import FakeClock
+from tests.support.until import until
+
+
+async def test_a_deadline_is_told_once_to_each_pod() -> None:
+    """With what is left then; the line of the first try is not in the second."""
+    heads: list[list[str]] = []
+
+    async def behave(line: Line) -> None:
+        for refuses in (True, False):
+            event = await line.until(events.RequestReceived)
+            assert isinstance(event, events.RequestReceived)
+            heads.append([str(value) for name, value in event.headers if name == "torpor-deadline"])
+            if refuses:
+                await line.refuse(event.stream_id)
+            else:
+                await line.answer(event.stream_id)
+        await line.read()
+
+    clock = FakeClock()
+    async with scripted(behave) as made, grpc_doorway(clock=clock) as (door, _), wire(door.port) as client:
+        door.deploy("app")
+        await client.send(get("/", "Torpor-Deadline: 60"))
+        await until(lambda: door.throttler().queued == 1)
+        clock.advance(20)
+        door.scale("app", made.port)
+        assert (await client.answer()).status == 200
+        assert heads == [["40000ms"], ["40000ms"]]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import sys
 import grpc
 import pytest
 from h2 import events
+from h2.errors import ErrorCodes
 
 from activator.settings import PodLimits, StreamLimits
 from tests.activator.grpc.doorway import call, channel, code_of, grpc_doorway, path, served
@@ -108,6 +109,27 @@ async def test_a_call_that_the_pod_refused_is_sent_again() -> None:
         assert len(made.seen) == 2
         assert door.throttler().counters.retries == 1
         assert door.throttler().counters.upstream_errors == 0
+        assert [pod.refusals for pod in door.throttler().pods] == [0], "it is well, and is not let alone for this"
+
+
+@pytest.mark.parametrize(("refused", "refusals"), [pytest.param(1, 0, id="once"), pytest.param(2, 1, id="twice")])
+async def test_a_pod_that_refuses_many_calls_is_not_let_alone_for_each(refused: int, refusals: int) -> None:
+    """They were on one connection; only where they are refused again it is let alone, and once for all of them."""
+    calls = 20
+
+    async def behave(line: Line) -> None:
+        for _ in range(refused):
+            numbers = [await line.request() for _ in range(calls)]
+            for number in numbers:
+                line.h2.reset_stream(number, ErrorCodes.REFUSED_STREAM)
+            await line.flush()
+        await answering(line)
+
+    async with scripted(behave) as made, grpc_doorway() as (door, port), channel(port) as client:
+        door.deploy("app", made.port)
+        assert await asyncio.gather(*(call(client, "Echo") for _ in range(calls))) == [b"ok"] * calls
+        assert door.throttler().counters.retries == refused * calls
+        assert [pod.refusals for pod in door.throttler().pods] == [refusals]
 
 
 async def test_what_cannot_be_sent_again_is_told() -> None:

@@ -148,6 +148,22 @@ def test_who_is_refused_gives_back_what_was_kept_for_it() -> None:
     assert revision.throttler.held == revision.budget.held == 0
 
 
+# --- pods that do not take a request -------------------------------------------------------------------------------
+
+
+def test_a_pod_that_refused_one_request_keeps_its_place() -> None:
+    """It is asked again at once, by that one before all others, and goes on being asked by those who come."""
+    revision = Revision(concurrency=2)
+    revision.show("p")
+    clients = [revision.ask() for _ in range(4)]
+    pod, clients[0].pod = clients[0].pod, None
+    assert pod is not None
+    revision.throttler.retry(clients[0], pod, revision.now_s, eject=False)
+    assert served_by(clients) == ["p", "p", None, None]
+    assert (pod.ejected, pod.refusals, pod.in_flight) == (False, 0, 2)
+    assert revision.throttler.counters.retries == 1
+
+
 # --- starts --------------------------------------------------------------------------------------------------------
 
 
