@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,11 +19,15 @@ TOLERANCE = 1e-4
 
 async def embed(model: Path, texts: Sequence[str]) -> list[list[float]]:
     """Return the embedding of each text, without Torpor."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, __file__, str(model), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-    )
-    async with stopped(process, 5):
-        output, _ = await process.communicate(json.dumps(list(texts)).encode())
+    # The library leaves a folder where temporary files go, and draws a bar where nobody needs one.
+    with tempfile.TemporaryDirectory(prefix="torpor-demo-") as scratch:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, __file__, str(model),
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+            env=os.environ | {"TMPDIR": scratch, "TQDM_DISABLE": "1"},
+        )  # fmt: skip
+        async with stopped(process, 5):
+            output, _ = await process.communicate(json.dumps(list(texts)).encode())
     if process.returncode:
         raise TorporError(f"the model run directly ended with exit status {process.returncode}")
     embeddings: list[list[float]] = json.loads(output)
