@@ -11,7 +11,7 @@ from typing import cast
 
 from activator.proxy import answers
 from activator.proxy.door import Door
-from activator.proxy.exchange import Exchange, Write
+from activator.proxy.exchange import INCOMPLETE, Exchange, Write
 from activator.proxy.request import RequestReader
 from torpor.errors import SlowClientError, UnavailableError
 
@@ -132,7 +132,7 @@ class ClientConnection(asyncio.Protocol):
     def begin(self, exchange: Exchange) -> None:
         """Take in a request whose head is complete."""
         if self._last:
-            exchange.done = True  # what comes after the last is dropped
+            exchange.dropped()
             return
         self._last = not exchange.keep_alive
         if self.current is None:
@@ -140,6 +140,8 @@ class ClientConnection(asyncio.Protocol):
             exchange.start()
             return
         self._waiting.append(exchange)
+        if exchange.copy is not None:
+            exchange.copy.behind = True
         if len(self._waiting) >= self.door.limits.pipelined:
             exchange.keep_alive = False
             self._last = True
@@ -161,6 +163,8 @@ class ClientConnection(asyncio.Protocol):
         else:
             exchange.keep_alive = False
             exchange.error = error
+            if exchange.copy is not None:
+                exchange.copy.drop(INCOMPLETE)
 
     def await_tunnel(self, rest: bytes) -> None:
         """Keep what follows a request for a tunnel until the pod has answered it."""
@@ -208,7 +212,7 @@ class ClientConnection(asyncio.Protocol):
 
     def break_off(self, exchange: Exchange) -> None:
         """Close in the middle of an answer: the client must not take what it has for a complete one."""
-        self._waiting.clear()
+        self._drop_waiting()
         self.current = None
         self._last = True
         self.flush()
@@ -246,11 +250,18 @@ class ClientConnection(asyncio.Protocol):
             exchange.start()
             if exchange.upstream is not None:
                 exchange.upstream.flush()
+            if exchange.copy is not None:
+                exchange.copy_on()
         self._advancing = False
         self.update_reading()
 
+    def _drop_waiting(self) -> None:
+        """Give up the requests whose turn will not come."""
+        while self._waiting:
+            self._waiting.popleft().dropped()
+
     def _abandon(self) -> None:
-        self._waiting.clear()
+        self._drop_waiting()
         current, self.current = self.current, None
         if current is not None:
             current.abandon()
@@ -260,7 +271,7 @@ class ClientConnection(asyncio.Protocol):
     def _linger(self) -> None:
         """Say that this is the end, and let the client read it: closing with data unread would destroy the answer."""
         self._last = self._deaf = self._lingering = True
-        self._waiting.clear()
+        self._drop_waiting()
         self._read_paused = False
         self._early = None
         self._linger_left = self.door.limits.linger_bytes

@@ -6,20 +6,22 @@ bytes and in number, and what does not fit into that is left out and counted.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter, deque
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from activator.proxy.exchange import Exchange
+from activator.proxy.exchange import Client, Exchange, Write
 from activator.proxy.headers import CRLF, last_chunk
 from activator.routing.mirror import Mirror
-from activator.throttle.line import Client, Priority, Ticket
+from activator.throttle.affinity import point
+from activator.throttle.line import Client as Turn
+from activator.throttle.line import Priority, Ticket
 from activator.throttle.pod import Pod
 from activator.throttle.report import RevisionKey
 from activator.throttle.throttler import Throttler
 from torpor.errors import TorporError
 
 if TYPE_CHECKING:
-    from activator.proxy.client import ClientConnection
     from activator.proxy.door import Door
 
 BODY_BYTES = 1024 * 1024
@@ -44,6 +46,8 @@ class Nobody:
 
     write_paused = False
     peer = b""
+    transport: asyncio.Transport
+    """There is none. Only tunnels ask for it, and what asks for a tunnel is not copied."""
 
     def __init__(self, door: Door) -> None:
         self.door = door
@@ -54,6 +58,15 @@ class Nobody:
 
     def update_reading(self) -> None:
         """There is nothing to read."""
+
+    def reply(self, exchange: Exchange, write: Write) -> None:
+        """Nobody listens."""
+
+    def take_early(self) -> bytes:
+        return b""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It has none."""
 
     def fail(self, exchange: Exchange, error: Exception) -> None:
         """Nobody is to be told."""
@@ -69,9 +82,9 @@ class Nobody:
 class Copy(Exchange):
     """A request once more. It is filled while the original is read, and sent when that is complete."""
 
-    __slots__ = ("_body", "_lane", "size")
+    __slots__ = ("_body", "_lane", "behind", "size")
 
-    def __init__(self, client: ClientConnection, lane: Lane, throttler: Throttler, original: Exchange) -> None:
+    def __init__(self, client: Client, lane: Lane, throttler: Throttler, original: Exchange) -> None:
         super().__init__(client, head_only=original.head_only)
         self.throttler = throttler
         self.head = original.head.replace(_EXPECT, CRLF)[: -len(CRLF)] + MARK
@@ -81,6 +94,8 @@ class Copy(Exchange):
         self.arrived_s = client.door.clock.monotonic()
         self._lane = lane
         self._body: list[bytes] = []
+        self.behind = False
+        """The original waits for the answers before its own: whether it will be tried is not known."""
 
     def add(self, data: bytes) -> None:
         """Take in some of the body."""
@@ -95,7 +110,7 @@ class Copy(Exchange):
             self.size = size
             self._body.append(data)
 
-    def go(self, trailers: list[bytes] | None) -> None:
+    def filled(self, trailers: list[bytes] | None) -> None:
         """All of the request has come."""
         if self.done:
             return
@@ -105,6 +120,16 @@ class Copy(Exchange):
             self._body.clear()
         if self.chunked:
             self.last = last_chunk(trailers or [])
+
+    def go(self, session: int | None) -> None:
+        """All of it is here, and the original is being served. `session`: the original's."""
+        if self.done:
+            return
+        self.arrived_s = self.client.door.clock.monotonic()
+        sessions = self.throttler.sessions
+        if sessions is not None:
+            name = sessions.named_in(self.head)
+            self.session = session if name is None else point(name)
         self._lane.enter(self)
 
     def drop(self, why: str) -> None:
@@ -123,7 +148,7 @@ class Copy(Exchange):
             self.upstream.flush()
 
     def ticket(self) -> Ticket:
-        return Ticket(Client(b"mirror"), Priority.BATCH, 0)  # its bytes are counted here
+        return Ticket(Turn(b"mirror"), Priority.BATCH, 0)  # its bytes are counted here
 
     def granted(self, pod: Pod, now_s: float) -> None:
         self.serve(pod, now_s)
@@ -141,6 +166,9 @@ class Copy(Exchange):
         del error
         if not self.done:
             self._end(502)
+
+    def _may_be_told(self) -> bool:
+        return False
 
     def _end(self, status: int) -> None:
         """As an Exchange's, but not among the answers that clients got."""
@@ -163,6 +191,8 @@ class Lane:
         """That are not done."""
         self.waiting: deque[Copy] = deque()
         self.wake = False
+        self._asked: Throttler | None = None
+        """Who tells it of slots that nobody else wants."""
         self._knocking: Copy | None = None
         """The one that waits in the queue of its revision, because it sleeps: for the others it is enough."""
 
@@ -188,6 +218,7 @@ class Lane:
             self._knock(copy, now_s)
             return
         self.waiting.append(copy)
+        self._asked = throttler
         throttler.unwanted = self.serve
 
     def serve(self, now_s: float) -> None:
@@ -231,6 +262,11 @@ class Lane:
                 copy.spoiled(TorporError())
         self.waiting.clear()
 
+    def leave(self) -> None:
+        """There are no copies any more: slots cost nothing to offer then."""
+        if self._asked is not None:
+            self._asked.unwanted = None
+
     def _knock(self, copy: Copy, now_s: float) -> None:
         self._knocking = copy
         try:
@@ -247,7 +283,7 @@ class Mirroring:
 
     def __init__(self, door: Door) -> None:
         self._door = door
-        self._nobody = cast("ClientConnection", Nobody(door))
+        self._nobody = Nobody(door)
         self._lanes: dict[RevisionKey, Lane] = {}
         self.held = 0
         """Bytes of all copies that are not done."""
@@ -279,10 +315,12 @@ class Mirroring:
         for revision, lane in list(self._lanes.items()):
             lane.watch(now_s)
             if not lane.copies:
+                lane.leave()
                 del self._lanes[revision]
 
     def close(self) -> None:
         """Give up all copies."""
         for lane in self._lanes.values():
             lane.close()
+            lane.leave()
         self._lanes.clear()

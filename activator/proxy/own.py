@@ -15,6 +15,7 @@ import orjson
 from activator.proxy import answers
 from activator.proxy.exchange import INCOMPLETE, Client, Exchange
 from activator.proxy.headers import nominated, without
+from activator.throttle.line import Ticket
 from activator.waiting.shelf import Deferred
 from torpor.errors import MethodError, NotFoundError, TooLargeError, TorporError, UnavailableError, UpstreamError
 
@@ -169,6 +170,10 @@ class Later(Own):
             self._forget()
         self.done = True
 
+    def dropped(self) -> None:
+        self._forget()
+        super().dropped()
+
     def _let_go(self) -> None:
         """All of the request is here: let it go, and say where its answer will be."""
         door, now_s = self.client.door, self.client.door.clock.monotonic()
@@ -241,6 +246,13 @@ class Run(Exchange):
         self.status = self._deferred.status = status
         cold = self._cold_start() if self.cold else b""
         self._deferred.lines = b"".join((*without(lines, dropped), self.echo, cold))
+
+    def ticket(self) -> Ticket:
+        """As any other's, but its bytes are counted where its answer will be."""
+        return super().ticket()._replace(size=0)
+
+    def interim(self, status: int, lines: list[bytes]) -> None:
+        """Nobody listens yet, and what is kept is the answer alone."""
 
     def _answered_asleep(self) -> bool:
         return False

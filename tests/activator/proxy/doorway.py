@@ -190,9 +190,17 @@ async def doorway(
     finally:
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
+        for connection in list(made.door.connections):
+            connection.abort()
+        await until(lambda: not made.door.connections)
+        kept = list(made.door.shelf._all.values())
+        assert all(each.running is not None or each.done_s is not None for each in kept), (
+            "a place on the shelf was lost"
+        )
+        copies = [copy for lane in made.door.mirroring._lanes.values() for copy in lane.copies]
+        assert all(copy.request_done and not copy.behind for copy in copies), "a copy is left of what never came"
         await made.server.drain(0)
         made.door.shelf.close()
-        await until(lambda: not made.door.connections)
         assert all(throttler.in_flight == throttler.queued == 0 for throttler in made.throttlers), "a slot was lost"
         assert made.budget.held == made.door.shelf.held == 0, "bytes were lost"
         made.throttlers.close()

@@ -350,3 +350,69 @@ async def test_head_looks_without_reading() -> None:
         await made.done(location)
         looked = await made.look(location, "HEAD")
         assert (looked.status, looked.header(b"content-length"), looked.body) == (200, b"2", b"")
+
+
+async def test_a_client_that_leaves_before_its_turn() -> None:
+    """Its request was taken in behind another's, and is not tried: the place for its answer is free again."""
+    async with scene(answering(OK)) as now:
+        for _ in range(LIMITS.deferred_requests + 1):
+            async with wire(now.door.port) as client:
+                await client.send(get(), post(b"hello", LATER))
+                await until(lambda: now.door.throttler().queued == 1)
+            await until(lambda: now.door.throttler().queued == 0)
+        assert len(now.door.door.shelf) == now.door.door.shelf.held == 0
+        await now.defer()
+
+
+async def test_a_pod_that_breaks_off_the_answer_before() -> None:
+    """What came behind is not tried, and has no place any more."""
+
+    async def half(line: Line) -> None:
+        await line.request()
+        await line.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+
+    async with scene(half) as now:
+        await now.client.send(get(), post(b"hello", LATER))
+        await until(lambda: now.door.throttler().queued == 1)
+        now.wake()
+        assert (await now.client.rest()).endswith(b"half")
+        assert len(now.door.door.shelf) == now.door.door.shelf.held == 0
+
+
+async def test_an_answer_that_is_the_last_before_one_that_is_deferred() -> None:
+    """The first request's answer ends the connection; the other has no place any more."""
+
+    async def closing(line: Line) -> None:
+        await line.request()
+        await line.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    async with scene(closing) as now:
+        await now.client.send(get(), post(b"hello", LATER))
+        await until(lambda: now.door.throttler().queued == 1)
+        now.door.door.draining = True  # so that no answer is followed by another
+        now.wake()
+        assert (await now.client.rest()).endswith(b"ok")
+        assert len(now.door.door.shelf) == now.door.door.shelf.held == 0
+
+
+async def test_what_a_pod_says_before_its_answer_is_not_kept() -> None:
+    """Nobody listens to early hints, and they are no part of the answer."""
+
+    async def hinting(line: Line) -> None:
+        while await line.request() is not None:
+            await line.send(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", OK)
+
+    async with scene(hinting) as now:
+        location = await now.defer()
+        now.wake()
+        answer = await now.done(location)
+        assert (answer.status, answer.body) == (200, b"ok")
+
+
+async def test_a_body_is_counted_once() -> None:
+    """On the shelf, and not in the queue as well."""
+    async with scene(answering(OK)) as now:
+        await now.defer()
+        assert now.door.throttler().queued == 1
+        assert now.door.throttler().held == now.door.budget.held == 0
+        assert now.door.door.shelf.held > 0

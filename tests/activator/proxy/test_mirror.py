@@ -12,12 +12,14 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from activator.export import DoorCollector
 from activator.proxy import mirror
+from activator.proxy.exchange import Exchange
 from activator.settings import ClientLimits
 from tests.activator.proxy.doorway import NAMESPACE, Doorway, doorway
 from tests.activator.proxy.pods import OK, Behave, Line, Pod, answering, pod
 from tests.activator.proxy.wire import get, post, wire
 from tests.support.ports import free_ports
 from tests.support.until import until
+from torpor.errors import TorporError, UnavailableError
 
 SHADOW = (NAMESPACE, "shadow")
 
@@ -302,3 +304,130 @@ async def test_a_copy_that_waits_too_long_is_left_out(monkeypatch: pytest.Monkey
 def test_the_limits_are_within_those_of_a_client() -> None:
     """One copy is never too large for all of them."""
     assert ClientLimits().head_bytes + mirror.BODY_BYTES < mirror.HELD_BYTES
+
+
+def alive(door: Doorway) -> int:
+    """How many copies are not done."""
+    return sum(len(lane.copies) for lane in door.door.mirroring._lanes.values())
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        pytest.param(get("/second", "Content-Length: 10", method="POST") + b"half", id="half of it came"),
+        pytest.param(get("/second"), id="all of it came"),
+    ],
+)
+async def test_a_request_whose_turn_does_not_come_is_not_copied(behind: bytes) -> None:
+    """Its client leaves while the one before it waits."""
+    async with mirrored(answering(OK)) as (door, _, shadow):
+        assert shadow is not None
+        door.scale("app")
+        async with wire(door.port) as client:
+            await client.send(get("/first"), behind)
+            await until(lambda: door.throttler("app").queued == 1 and counts(door).get("answered") == 1)
+            assert alive(door) == 1
+        await until(lambda: door.throttler("app").queued == 0)
+        assert (alive(door), held(door)) == (0, (0, 0, 0))
+        assert counts(door) == {"answered": 1, "incomplete": 1}
+        assert [each.target for each in shadow.seen] == [b"/first"]
+
+
+async def test_requests_after_the_last_are_not_copied() -> None:
+    """Of those that are sent ahead so many are served as may be, and no others are sent anywhere."""
+    async with (
+        pod(answering(OK)) as app,
+        pod(answering(OK)) as shadow,
+        doorway(client=ClientLimits(pipelined=2)) as door,
+    ):
+        door.deploy("app")
+        door.revise("shadow")
+        door.scale("shadow", shadow.port)
+        door.route("app", {"app": 100}, annotations={"torpor.dev/mirror": "shadow=100"})
+        async with wire(door.port) as client:
+            await client.send(*(get(f"/{number}") for number in range(20)))
+            await until(lambda: counts(door).get("incomplete") == 17)
+            door.scale("app", app.port)
+            await client.rest()
+        await until(lambda: counts(door) == {"incomplete": 17, "answered": 3})
+        assert {each.target for each in shadow.seen} == {each.target for each in app.seen}
+        assert len(app.seen) == 3
+
+
+async def test_a_request_that_is_not_let_in_is_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its caller has too many in flight: it is refused when its turn has come, after it was read."""
+
+    class Full:
+        """Fits what a request asks of its `activator.access.grant.Grant`."""
+
+        def enter(self) -> TorporError:
+            return UnavailableError("too many at once")
+
+    start = Exchange.start
+
+    def refused(exchange: Exchange) -> None:
+        exchange.grant = Full()  # type: ignore[assignment]
+        start(exchange)
+
+    async with mirrored(answering(OK)) as (door, app, shadow):
+        assert shadow is not None
+        monkeypatch.setattr(Exchange, "start", refused)
+        assert await ask(door, get()) == 503
+        assert counts(door) == {"incomplete": 1}
+        assert not app.seen
+        assert not shadow.seen
+        assert held(door) == (0, 0, 0)
+
+
+async def test_what_cannot_be_read_is_not_copied() -> None:
+    """The request waits for its turn, to be refused; its copy is given up at once."""
+    async with mirrored(answering(OK)) as (door, app, shadow):
+        assert shadow is not None
+        door.scale("app")
+        async with wire(door.port) as client:
+            await client.send(
+                get("/first"), get("/", "Transfer-Encoding: chunked", method="POST") + b"2\r\nhe\r\nzz\r\n"
+            )
+            await until(lambda: counts(door) == {"answered": 1, "incomplete": 1})
+            door.scale("app", app.port)
+            assert (await client.answer()).status == 200
+            assert (await client.answer()).status == 400
+        assert len(shadow.seen) == 1
+
+
+async def test_a_copy_of_who_asks_for_news_is_not_told_any() -> None:
+    """It waits for its revision to wake as any other, and is served."""
+    async with mirrored(None, how="shadow=100; wake") as (door, _, none):
+        assert none is None
+        async with pod(answering(OK)) as shadow:
+            assert await ask(door, get("/", "Accept: text/event-stream")) == 200
+            (copy,) = door.door.mirroring._lanes[SHADOW].copies
+            copy.watch(copy.arrived_s + 60)
+            door.scale("shadow", shadow.port)
+            await until(lambda: counts(door) == {"answered": 1})
+            assert len(shadow.seen) == 1
+
+
+async def test_a_copy_belongs_to_the_session_of_its_original() -> None:
+    """Requests of one session are copied to one pod."""
+    async with contextlib.AsyncExitStack() as stack:
+        door, _, first = await stack.enter_async_context(mirrored(answering(OK)))
+        second = await stack.enter_async_context(pod(answering(OK)))
+        assert first is not None
+        door.revise("shadow", annotations={"torpor.dev/session-affinity": "header=X-Session"})
+        door.scale("shadow", first.port, second.port)
+        async with wire(door.port) as client:
+            for _ in range(20):
+                await client.ask(get("/", "X-Session: mine"))
+        await until(lambda: counts(door) == {"answered": 20})
+        assert {len(first.seen), len(second.seen)} == {0, 20}
+
+
+async def test_when_no_copy_is_left_slots_are_not_offered_any_more() -> None:
+    async with mirrored(answering(OK), concurrency=1) as (door, _, shadow):
+        assert shadow is not None
+        async with wire(door.port) as client:
+            await client.send(*(get() for _ in range(10)))
+            await until(lambda: counts(door) == {"answered": 10})
+        await until(lambda: SHADOW not in door.door.mirroring._lanes)
+        assert door.throttler("shadow").unwanted is None
