@@ -128,6 +128,20 @@ async def test_an_answer_in_time_is_one_and_the_pod_knows_what_was_left() -> Non
         assert (await client.ask(get())).status == 200
 
 
+async def test_a_pipelined_request_has_its_time_from_when_it_is_its_turn() -> None:
+    """It cannot be answered before those that were sent before it."""
+    clock = FakeClock()
+    async with served(answering(OK), clock=clock) as (door, made), wire(door.port) as client:
+        door.scale("app")
+        await client.send(get("/first") + get("/second", "Torpor-Deadline: 10"))
+        await until(lambda: door.throttler().queued == 1)
+        clock.advance(20)
+        door.scale("app", made.port)
+        assert (await client.answer()).status == 200
+        assert (await client.answer()).status == 200
+        assert made.request.header(b"torpor-deadline") == b"10000ms"
+
+
 async def test_a_deadline_that_passes_while_connecting_is_never_sent() -> None:
     """The slot was granted, the connection is made, and the time is over."""
     clock = FakeClock()
