@@ -139,7 +139,7 @@ async def test_a_pipelined_request_has_its_time_from_when_it_is_its_turn() -> No
         door.scale("app", made.port)
         assert (await client.answer()).status == 200
         assert (await client.answer()).status == 200
-        assert made.request.header(b"torpor-deadline") == b"10000ms"
+        assert made.seen[1].header(b"torpor-deadline") == b"10000ms"
 
 
 async def test_a_deadline_that_passes_while_connecting_is_never_sent() -> None:
