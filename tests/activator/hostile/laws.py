@@ -19,10 +19,11 @@ def answers(heard: Heard) -> list[int]:
     found: list[int] = []
     rest = heard.answers
     while rest:
-        ours = not rest.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 100 "))
+        if rest.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 100 ")):
+            method = next(asked)
+        else:  # an answer of our own, which has no body where it is to HEAD
+            method = b"GET" if rest.partition(b"\r\n\r\n")[2].startswith(b"{") else b"HEAD"
         parser = h11.Connection(h11.CLIENT)
-        # An answer of our own to HEAD has no body either; whether it was HEAD, its request has not told a pod.
-        method = b"GET" if ours else next(asked)
         parser.send(h11.Request(method=method, target="/", headers=[("Host", "a")]))
         parser.send(h11.EndOfMessage())
         parser.receive_data(rest)
@@ -32,7 +33,7 @@ def answers(heard: Heard) -> list[int]:
         found.append(event.status_code)
         while isinstance(event := parser.next_event(), h11.Data):
             pass
-        assert isinstance(event, h11.EndOfMessage) or rest.endswith(b"\r\n\r\n"), event
+        assert isinstance(event, h11.EndOfMessage), event
         rest = parser.trailing_data[0]
     return found
 
@@ -57,7 +58,6 @@ def check(sent: bytes, heard: Heard) -> None:
     said = answers(heard)
     assert said.count(200) == heard.answered, "not every answer of a pod went to the client"
     assert all(status in OURS for status in said if status != 200)
-    assert all(status in OURS for status in said[-1:] if status != 200)
     reading = agreed(sent)
     if reading is not None:
         passed = [(seen.method, seen.body) for seen in whole(heard)]
