@@ -65,6 +65,10 @@ class Line(Generic[W]):
         """Give everybody in the order in which they came."""
         return iter(self._tickets)
 
+    def ticket_of(self, waiter: W) -> Ticket | None:
+        """Return what somebody who waits brought; None where it goes before all others."""
+        return self._tickets[waiter]
+
     def push(self, waiter: W, ticket: Ticket) -> None:
         """Let somebody wait who does not yet."""
         self._tickets[waiter] = ticket

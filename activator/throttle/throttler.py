@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from activator.throttle.affinity import Sessions
 from activator.throttle.balancer import RAMP_START, UNLIMITED, choose, grown
 from activator.throttle.counters import Counters
 from activator.throttle.foresight import History, Pace, is_vain, remaining, retry_after
+from activator.throttle.homes import Homes
 from activator.throttle.line import Line, Ticket
 from activator.throttle.pod import Endpoint, Pod
 from activator.throttle.remembered import Metadata
@@ -159,6 +160,9 @@ class Throttler:
         self._later = later
         self._queue: dict[Waiter, _Place] = {}
         self._line: Line[Waiter] = Line()
+        self._homes: Homes[Waiter, Pod] | None = None
+        """Those of the line once more, by whose their sessions are, where these are strict."""
+        self._settle()
         self._earliest_s = math.inf
         """Nobody's deadline is before this."""
         self._queue_bytes = queue_bytes
@@ -195,6 +199,7 @@ class Throttler:
             self.sessions = None if terms.affinity is None else Sessions(terms.affinity)
             if self.sessions is not None:
                 self.sessions.set_pods(self._pods.values())
+            self._settle()
         if terms.asleep.metadata != self._terms.asleep.metadata:
             self.metadata = Metadata() if terms.asleep.metadata else None
         self._terms = terms
@@ -274,6 +279,8 @@ class Throttler:
         ticket = waiter.ticket()
         self._seat(waiter, ticket)
         self._line.push_first(waiter)
+        if self._homes is not None:
+            self._homes.push(waiter, None)
         if self._closed:
             self._refuse(waiter, self._gone(), now_s)
         elif self._failure is not None:
@@ -312,6 +319,8 @@ class Throttler:
                 self._check_start(ticket.deadline_s, now_s)
         self._seat(waiter, ticket)
         self._line.push(waiter, ticket)
+        if self._homes is not None:
+            self._homes.push(waiter, ticket)
         if not self._open:
             self._hooks.on_demand(self.key)
 
@@ -362,6 +371,8 @@ class Throttler:
             self._line.take(waiter)
         else:
             self._line.remove(waiter)
+        if self._homes is not None:
+            self._homes.leave(waiter, for_slot=for_slot)
         place = self._queue.pop(waiter)
         self.held -= place.size
         self._budget.held -= place.size
@@ -385,7 +396,9 @@ class Throttler:
             self._assigning = False
 
     def _assign_once(self, now_s: float) -> None:
-        if self.sessions is not None:
+        if self._homes is not None:
+            self._assign_homes(self._homes, now_s)
+        elif self.sessions is not None:
             self._assign_sessions(self.sessions, now_s)
         else:
             while self._queue:
@@ -419,21 +432,32 @@ class Throttler:
         return choose(self._open, self._dice()) if pod is None and not sessions.affinity.strict else pod
 
     def _assign_sessions(self, sessions: Sessions[Pod], now_s: float) -> None:
-        """As `_assign_once`; who waits for the pod of a strict session does not hold up those behind."""
-        strict = sessions.affinity.strict
-        for waiter in list(self._queue) if strict else self._heads():
-            if waiter not in self._queue:
-                continue
-            pod = self._choose_for(waiter, sessions)
-            if pod is not None:
-                self._grant(waiter, pod, now_s)
-            elif not strict or choose(self._open, self._dice()) is None:
-                return
-
-    def _heads(self) -> Iterator[Waiter]:
-        """Yield who is the first in the queue, each time anew."""
         while self._queue:
-            yield self._line.peek()
+            waiter = self._line.peek()
+            pod = self._choose_for(waiter, sessions)
+            if pod is None:
+                return
+            self._grant(waiter, pod, now_s)
+
+    def _assign_homes(self, homes: Homes[Waiter, Pod], now_s: float) -> None:
+        """As `_assign_once`; who waits for the pod of a strict session does not hold up those behind."""
+        for pod in homes.waited_for():
+            while pod.in_flight < pod.limit and not pod.held and not pod.ejected:
+                waiter = homes.next_for(pod)
+                if waiter is None:
+                    break
+                self._grant(waiter, pod, now_s)
+        while homes.anybody:
+            free = choose(self._open, self._dice())
+            if free is None:
+                return
+            self._grant(homes.anybody.peek(), free, now_s)
+
+    def _settle(self) -> None:
+        """Find out anew whose the sessions are of those who wait: pods, or the terms, have changed."""
+        sessions = self.sessions
+        strict = sessions is not None and sessions.affinity.strict
+        self._homes = Homes(sessions.home, self._line) if sessions is not None and strict else None
 
     def _free(self, pod: Pod) -> None:
         pod.in_flight -= 1
@@ -471,6 +495,7 @@ class Throttler:
         self._pods = {at: before.get(at) or Pod(at, self._first_limit()) for at in endpoints}
         if self.sessions is not None:
             self.sessions.set_pods(self._pods.values())
+            self._settle()
         for at, pod in before.items():
             if at not in self._pods:
                 self._stop_timer(pod)
@@ -603,6 +628,7 @@ class Throttler:
         self._pods, self._open = {}, []
         if self.sessions is not None:
             self.sessions.set_pods(())
+            self._settle()
 
     @property
     def _name(self) -> str:

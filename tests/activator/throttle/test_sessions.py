@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from activator.throttle.affinity import point
+from activator.throttle.line import Client as Whose
+from activator.throttle.line import Priority, Ticket
 from activator.throttle.pod import Pod
 from tests.activator.throttle.revision import Client, Revision, terms_of
 from torpor.spec.session import Affinity
@@ -76,6 +78,53 @@ def test_a_strict_session_waits_for_its_pod_and_holds_up_nobody() -> None:
     assert later.pod is None
     revision.answer(waits)
     assert later.pod is home(revision, session)
+
+
+def test_who_waits_for_a_strict_session_waits_by_turns_and_by_priority() -> None:
+    """In the line before its pod, as in any other."""
+    revision = Revision(concurrency=1, affinity=STRICT)
+    revision.show(*PODS)
+    session = at_home_on(revision, "b")
+    busy = revision.ask(session=session)
+    batch = revision.ask(Ticket(priority=Priority.BATCH), session)
+    many = [revision.ask(Ticket(Whose(b"many")), session) for _ in range(3)]
+    single = revision.ask(Ticket(Whose(b"single")), session)
+    for client in (busy, many[0], single, many[1], many[2]):
+        assert client.pod is not None
+        revision.answer(client)
+    assert batch.pod is home(revision, session)
+
+
+def test_a_pod_that_is_free_asks_only_those_who_wait_for_it() -> None:
+    """However many wait for another."""
+
+    class Asked(Client):
+        times = 0
+
+        @property  # type: ignore[override]
+        def session(self) -> int | None:
+            type(self).times += 1
+            return self.home
+
+        @session.setter
+        def session(self, value: int | None) -> None:
+            self.home = value
+
+    revision = Revision(concurrency=1, affinity=STRICT, queue_limit=1000)
+    revision.show("a", "b")
+    on_a, on_b = at_home_on(revision, "a"), at_home_on(revision, "b")
+    busy = [revision.ask(session=on_a), revision.ask(session=on_b)]
+    for _ in range(500):
+        client = Asked(revision.now_s)
+        client.session = on_a
+        assert revision.throttler.enter(client, revision.now_s) is None
+    mine = [revision.ask(session=on_b) for _ in range(20)]
+    Asked.times = 0
+    for client in (busy[1], *mine):
+        assert client.pod is home(revision, on_b)
+        revision.answer(client)
+    assert Asked.times == 0
+    assert revision.throttler.queued == 500
 
 
 def test_requests_without_a_session_wait_behind_strict_ones_and_take_what_those_cannot() -> None:
