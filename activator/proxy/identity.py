@@ -40,6 +40,8 @@ def trace(parent: bytes | None, state: bytes | None) -> list[tuple[bytes, bytes]
 
 
 def _is_state(state: bytes) -> bool:
+    if b"," not in state:  # one member, as most have
+        return len(state) <= STATE_BYTES and _MEMBER.match(state.strip(b" \t")) is not None
     members = [member for member in (each.strip(b" \t") for each in state.split(b",")) if member]
     keys = [found[1] for found in map(_MEMBER.match, members) if found]
     return 0 < len(members) <= STATE_MEMBERS and len(state) <= STATE_BYTES and len(set(keys)) == len(members)
