@@ -39,6 +39,15 @@ def trace(parent: bytes | None, state: bytes | None) -> list[tuple[bytes, bytes]
     return [(b"traceparent", parent), (b"tracestate", state)]
 
 
+def trace_lines(parent: bytes, state: bytes | None) -> bytes:
+    """Return the same as the lines of a head."""
+    if not _PARENT.match(parent):
+        return b""
+    if state is None or not _is_state(state):
+        return b"traceparent: %b\r\n" % parent
+    return b"traceparent: %b\r\ntracestate: %b\r\n" % (parent, state)
+
+
 def _is_state(state: bytes) -> bool:
     if b"," not in state:  # one member, as most have
         return len(state) <= STATE_BYTES and _MEMBER.match(state.strip(b" \t")) is not None

@@ -336,9 +336,7 @@ class RequestReader:
         """Return the entry that is meant, which may be a tag's, and the lines that tell the pod of tag and trace."""
         tag = (self._rare or {}).get(TAG)
         entry, lines = (entry, b"") if tag is None else tagged(entry, tag)
-        for pair in identity.trace(self._parent, self._state):
-            lines += b"%b: %b\r\n" % pair
-        return entry, lines
+        return entry, lines if self._parent is None else lines + identity.trace_lines(self._parent, self._state)
 
     def _admit(self, guard: Guard, method: bytes, target: bytes, exchange: Exchange, marks: bytes) -> bytes:
         """Let the request in, or raise why not; returns what the pod is told of it, which is not its credential."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, insort
 from collections.abc import Collection
+from functools import lru_cache
 from hashlib import blake2b
 from math import ceil
 from typing import Generic, Protocol, TypeVar
@@ -108,8 +109,13 @@ class Sessions(Generic[P]):
             fits = pod is not None and pod.in_flight < pod.limit and not pod.held and not pod.ejected
             return pod if fits else None
         count = len(ring)
-        bound = max(CALM, ceil(BALANCE * (load + 1) / max(1, len(self._members))))
+        if not count:
+            return None
         start = bisect_left(ring, (session,))
+        pod = ring[start % count][2]
+        if pod.in_flight < CALM and pod.in_flight < pod.limit and not pod.held and not pod.ejected:
+            return pod  # as the rest would say, at a third of the cost
+        bound = max(CALM, ceil(BALANCE * (load + 1) / max(1, len(self._members))))
         for at in range(start, start + min(LOOK, count)):
             pod = ring[at % count][2]
             taken = pod.in_flight
@@ -118,6 +124,7 @@ class Sessions(Generic[P]):
         return None
 
 
+@lru_cache(maxsize=4096)
 def point(name: bytes) -> int:
     """Return where on the ring a session is: the same in every process, and not to be steered as a checksum's."""
     return int.from_bytes(blake2b(name, digest_size=8).digest(), "big")
