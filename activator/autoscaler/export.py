@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-
 from activator.autoscaler.decide import Decision, Policy, Snapshot
 from torpor.kube.informer import Key
 from torpor.telemetry import metrics
@@ -17,9 +15,13 @@ _GAUGES = (
     metrics.AUTOSCALER_PANIC_MODE,
 )
 
+_shown: set[Key] = set()
+"""Those that have series: to look for what is not there takes long, for ten thousand that sleep."""
+
 
 def show(key: Key, policy: Policy, seen: Snapshot, decision: Decision) -> None:
     """Set the series of one revision."""
+    _shown.add(key)
     panic = 0.0 if decision.memory.panic_since_s is None else 1.0
     target = policy.scaling.target_per_pod
     loads = (seen.stable_load or 0.0, seen.panic_load or 0.0, target, panic)
@@ -29,6 +31,8 @@ def show(key: Key, policy: Policy, seen: Snapshot, decision: Decision) -> None:
 
 def forget(key: Key) -> None:
     """Let go of the series of a revision that sleeps or is gone: ten thousand of them would be megabytes."""
+    if key not in _shown:
+        return
+    _shown.discard(key)
     for gauge in _GAUGES:
-        with contextlib.suppress(KeyError):  # it never had one
-            gauge.remove(*key)
+        gauge.remove(*key)

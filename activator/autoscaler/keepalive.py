@@ -4,7 +4,7 @@ The method is that of "Serverless in the Wild" (Shahrad et al., USENIX ATC 2020)
 range; a pod is kept as long as the short pauses last, and started again before the next request is due. Where the
 histogram says nothing, the standard holds. There the cut-offs are the 5th and the 99th percentile; here they are only
 the outer limits, and within them a budget decides: all that is kept by learning may cost no more replica-seconds than
-Knative's autoscaler would have (decision record 0015).
+Knative's autoscaler would have (decision record 0017).
 """
 
 from __future__ import annotations
