@@ -55,7 +55,7 @@ class Target:
 @contextlib.asynccontextmanager
 async def running(peers: Peers, cores: Cores, folder: Path) -> AsyncIterator[list[Target]]:
     """Start all of them; the proxies share a core, for only one of them is ever asked at a time."""
-    backend, ours, ours_all_on, nginx, envoy, uvicorn = _free_ports(6)
+    backend, files, ours, ours_all_on, nginx, envoy, uvicorn = _free_ports(7)
     async with contextlib.AsyncExitStack() as stack:
 
         async def start(name: str, port: int, core: int, command: list[str], *, all_on: bool = False) -> Target:
@@ -70,7 +70,9 @@ async def running(peers: Peers, cores: Cores, folder: Path) -> AsyncIterator[lis
             return [peers.nginx, "-p", f"{folder}/", "-c", str(config), "-e", str(folder / f"{name}.log")]
 
         (folder / BIG.lstrip("/")).write_bytes(b"y" * BIG_BYTES)
-        backend_of_all = await start(DIRECT, backend, cores.backend, with_nginx("backend", _backend(backend, folder)))
+        backend_of_all = await start(
+            DIRECT, backend, cores.backend, with_nginx("backend", _backend(backend, files, folder))
+        )
         door = [sys.executable, str(Path(__file__).with_name("door.py"))]
         config = folder / "envoy.json"
         config.write_text(json.dumps(_envoy(envoy, backend)))
@@ -91,11 +93,17 @@ async def running(peers: Peers, cores: Cores, folder: Path) -> AsyncIterator[lis
         ]
 
 
-def _backend(port: int, folder: Path) -> str:
+def _backend(port: int, files: int, folder: Path) -> str:
     small = f"location / {{ default_type application/json; return 200 '{ANSWER}'; }}"
-    # A file is no answer to POST, except as what is shown for that error.
-    big = f"location = {BIG} {{ root {folder}; error_page 405 =200 $uri; }}"
-    return f"server {{ listen 127.0.0.1:{port}; {small} {big} }}"
+    # It takes in all of a body before it answers, as a model does; by itself nginx would answer and hang up.
+    read = (
+        "client_body_buffer_size 2m; proxy_pass_request_body off; proxy_set_header Content-Length ''; proxy_method GET;"
+    )
+    kept = "proxy_http_version 1.1; proxy_set_header Connection ''; proxy_buffering off; proxy_pass http://files;"
+    big = f"location = {BIG} {{ {read} {kept} }}"
+    upstream = f"upstream files {{ server 127.0.0.1:{files}; keepalive 64; }}"
+    served = f"server {{ listen 127.0.0.1:{files}; root {folder}; }}"
+    return f"{upstream} {served} server {{ listen 127.0.0.1:{port}; {small} {big} }}"
 
 
 def _proxy(port: int, backend: int) -> str:
