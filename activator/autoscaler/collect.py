@@ -22,6 +22,8 @@ from torpor.spec.schedule import Hours, parse_schedule
 PROGRESS_DEADLINE_S = 600
 # Knative's: time for a failed start to be reported before its pods are taken away.
 ACTIVATION_BUFFER_S = 30
+GLANCE_S = 3600.0
+"""Who has a schedule is looked at so often at least: somebody may have set the clock."""
 HALF_A_TICK_S = 1.0
 """A window is empty at any time, and looked at every other second."""
 
@@ -246,7 +248,7 @@ class Watch:
         """Return when a revision that goes to sleep is to be looked at although nothing happened; None: never."""
         due = []
         if self._policy is not None and (change_s := next_change_s(self._policy.schedule, wall_s)) is not None:
-            due.append(now_s + change_s - wall_s)
+            due.append(now_s + min(change_s - wall_s, GLANCE_S))
         if seen.plan is not None and (again_s := seen.plan.next_s(seen.idle_s)) is not None:
             due.append(now_s + again_s - seen.idle_s)
         return min(due, default=None)

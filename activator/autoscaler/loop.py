@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
+import math
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Protocol
@@ -81,6 +82,7 @@ class Autoscaler:
         self._poked: set[Key] = set()
         # When those that sleep are to be looked at although nothing happens.
         self._alarms: list[tuple[float, Key]] = []
+        self._due: dict[Key, float] = {}  # the first of each
         # By namespace: what its adaptive revisions may spend together.
         self._purses: defaultdict[str, Purse] = defaultdict(Purse)
         self._sampled_s = clock.monotonic()
@@ -131,7 +133,10 @@ class Autoscaler:
         """Decide for every revision that is not asleep, and have those scaled whose decision is not what there is."""
         began = self._clock.monotonic()
         while self._alarms and self._alarms[0][0] <= began:
-            self._awake.add(heapq.heappop(self._alarms)[1])
+            due_s, key = heapq.heappop(self._alarms)
+            if self._due.get(key) == due_s:
+                del self._due[key]
+            self._awake.add(key)
         for key in list(self._awake):
             try:
                 self._look_after(key)
@@ -151,12 +156,17 @@ class Autoscaler:
             self._queue.add(key, hurry=False)
         elif decision.pods == seen.ready_pods == seen.waiting == 0 and decision.reason is not Reason.NO_DATA:
             self._awake.discard(key)
-            if (due_s := watch.due_s(seen.now_s, self._clock.wall(), seen)) is not None:
-                heapq.heappush(self._alarms, (due_s, key))
+            self._set_alarm(key, watch.due_s(seen.now_s, self._clock.wall(), seen))
             watch.rest()
             export.forget(key)
             return
         export.show(key, *decided)
+
+    def _set_alarm(self, key: Key, due_s: float | None) -> None:
+        """Look again then, unless that is done before in any case: each look sets the next alarm."""
+        if due_s is not None and due_s < self._due.get(key, math.inf):
+            self._due[key] = due_s
+            heapq.heappush(self._alarms, (due_s, key))
 
     def _decide(self, key: Key, watch: Watch) -> tuple[Policy, Snapshot, Decision] | None:
         """Decide from what is known now; None while its Revision is not known."""
