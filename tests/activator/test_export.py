@@ -31,7 +31,8 @@ async def test_numbers_of_revisions_with_requests_or_pods_are_shown() -> None:
         made.revise("app", concurrency=1)
         throttler = made.throttler("app")
         waiting = Client(0.0, Ticket(size=7))
-        made.door.shelf.open(NAMESPACE, 0.0).keep(9)
+        place = made.door.shelf.open(NAMESPACE, 0.0)
+        place.keep(9)
         throttler.enter(waiting, made.door.clock.monotonic())
         counters = throttler.counters
         counters.codes[2] = 3
@@ -44,6 +45,7 @@ async def test_numbers_of_revisions_with_requests_or_pods_are_shown() -> None:
         made.door.codes[4] = 5
         shown = samples(DoorCollector(made.door))
         throttler.cancel(waiting, made.door.clock.monotonic())
+        made.door.shelf.drop(place)
     of = (NAMESPACE, "app")
     prefix = "torpor_activator_"
     assert shown[f"{prefix}requests_total", *of, "2xx"] == 3
