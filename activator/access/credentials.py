@@ -15,36 +15,47 @@ class Shown(NamedTuple):
 
     api_key: bytes | None = None
     bearer: bytes | None = None
-    authorization: bool = False
-    """There is an Authorization, of whichever scheme."""
     twice: bool = False
     """A header came twice: which one counts, two readers may see in two ways."""
 
 
 NOTHING = Shown()
+TWICE = Shown(twice=True)
 
 
 def in_lines(lines: Sequence[bytes]) -> Shown:
     """Read flat lines of HTTP/1.1 (name, colon, value, CRLF, …)."""
-    return of(zip(lines[::4], lines[2::4], strict=True))
+    found = [(lines[at], lines[at + 2]) for at in range(0, len(lines), 4) if len(lines[at]) in _LENGTHS]
+    return of(found) if found else NOTHING
 
 
 def of(pairs: Iterable[tuple[bytes, bytes]]) -> Shown:
     """Read header fields, whatever the case of their names."""
-    found: dict[bytes, bytes] = {}
+    api_key = authorization = None
     for name, value in pairs:
         if len(name) not in _LENGTHS:
             continue
         lower = name.lower()
-        if lower in HEADERS:
-            if lower in found:
-                return Shown(twice=True)
-            found[lower] = value.strip()
-    if not found:
-        return NOTHING
-    scheme, _, token = found.get(AUTHORIZATION, b"").partition(b" ")
-    bearer = token.strip() if scheme.lower() == b"bearer" else None
-    return Shown(found.get(API_KEY), bearer, AUTHORIZATION in found)
+        if lower == AUTHORIZATION:
+            if authorization is not None:
+                return TWICE
+            authorization = value
+        elif lower == API_KEY:
+            if api_key is not None:
+                return TWICE
+            api_key = value.strip()
+    if authorization is None:
+        return NOTHING if api_key is None else Shown(api_key)
+    scheme, _, token = authorization.strip().partition(b" ")
+    return Shown(api_key, token.strip() if scheme.lower() == b"bearer" else None)
+
+
+def take_out(lines: list[bytes], name: bytes) -> None:
+    """Take the only header of this name, in lower case, out of flat lines."""
+    for at in range(0, len(lines), 4):
+        if len(lines[at]) == len(name) and lines[at].lower() == name:
+            del lines[at : at + 4]
+            return
 
 
 _LENGTHS = frozenset(map(len, HEADERS))

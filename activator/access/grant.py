@@ -3,30 +3,47 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import NamedTuple
+from typing import Protocol
 from urllib.parse import quote
 
 from activator.access import limits
-from activator.access.limits import Fields, Limited, Usage
+from activator.access.limits import Limited
 from torpor.errors import OverLimitError
 from torpor.spec.access import NO_TERMS, Terms
 
 _SAFE = "!#$&'()*+,-./:;=?@[]_~"
 
 
-class Caller(NamedTuple):
-    """Who asks."""
+class Entrance(Protocol):
+    """Where a request came in."""
 
-    id: bytes = b""
-    """Unlike every other caller's; empty for who is anonymous."""
-    name: str = ""
-    """As the pod is told it."""
-    terms: Terms = NO_TERMS
-    usage: Usage | None = None
-    header: bytes = b""
-    """Which showed it."""
-    what: str = ""
-    """`key` or `subject`, as answers name it."""
+    key: tuple[str, str]
+    counts: Counter[str]
+
+
+class Caller:
+    """Who asks. Made once for each key: what a request needs of it is written already."""
+
+    __slots__ = ("batch", "header", "id", "limited", "mark", "terms")
+
+    def __init__(
+        self,
+        id_: bytes = b"",
+        name: str = "",
+        terms: Terms = NO_TERMS,
+        limited: tuple[Limited, ...] = (),
+        header: bytes = b"",
+    ) -> None:
+        self.id = id_
+        """Unlike every other caller's; empty for who is anonymous."""
+        self.terms = terms
+        self.limited = limited
+        self.batch = terms.batch
+        """Its requests are of the batch, whatever they say themselves."""
+        self.header = header
+        """Which showed it."""
+        self.mark = b"Torpor-Caller: %b\r\n" % printable(name).encode() if name else b""
+        """The line that tells the pod who asks; none for who is anonymous."""
 
 
 ANONYMOUS = Caller()
@@ -35,32 +52,25 @@ ANONYMOUS = Caller()
 class Grant:
     """A request that may pass."""
 
-    __slots__ = ("_counts", "_entered", "_limits", "batch", "caller", "headers", "name", "owner", "stripped")
+    __slots__ = ("_counts", "_entered", "_limits", "_route", "caller", "lines", "stripped")
 
     def __init__(
-        self,
-        caller: Caller,
-        limited: tuple[Limited, ...],
-        headers: Fields,
-        stripped: frozenset[bytes],
-        counts: Counter[str],
-        route: tuple[str, str],
+        self, caller: Caller, limited: tuple[Limited, ...], lines: bytes, stripped: bytes, guard: Entrance
     ) -> None:
-        self.caller = caller.id
-        """Unlike every other caller's; empty for who is anonymous."""
-        self.owner = (route, caller.id)
-        """Whose is what is kept for the request: only who could have asked for it may come for it."""
-        self.name = caller.name
-        """As the pod is told it."""
-        self.batch = caller.terms.batch
-        """It is of the batch, whatever it says itself."""
-        self.headers = headers
-        """That the client gets with its answer."""
+        self.caller = caller
+        self.lines = lines
+        """That the client gets with its answer, as lines of HTTP/1.1."""
         self.stripped = stripped
-        """Which headers of the request the pod does not see."""
+        """Which header of the request the pod does not see; empty: it sees all of them."""
         self._limits = limited
-        self._counts = counts
+        self._counts = guard.counts
+        self._route = guard.key
         self._entered = False
+
+    @property
+    def owner(self) -> tuple[tuple[str, str], bytes]:
+        """Return whose is what is kept for the request: only who could have asked for it may come for it."""
+        return self._route, self.caller.id
 
     def enter(self) -> OverLimitError | None:
         """Count it among those in flight, unless it is; returns why that cannot be."""
@@ -77,21 +87,6 @@ class Grant:
         if self._entered:
             self._entered = False
             limits.leave(self._limits)
-
-    @property
-    def mark(self) -> bytes:
-        """The line that tells the pod who asks; none for who is anonymous."""
-        return b"Torpor-Caller: %b\r\n" % printable(self.name).encode() if self.name else b""
-
-    @property
-    def lines(self) -> bytes:
-        """The answer's headers, for HTTP/1.1."""
-        return "".join(f"{name}: {value}\r\n" for name, value in self.headers).encode("latin-1")
-
-    @property
-    def pairs(self) -> list[tuple[bytes, bytes]]:
-        """The answer's headers, for HTTP/2."""
-        return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self.headers]
 
 
 def printable(name: str) -> str:

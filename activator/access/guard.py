@@ -13,11 +13,11 @@ from activator.access import limits
 from activator.access.credentials import API_KEY, AUTHORIZATION, KEY_PREFIX, NOTHING, Shown
 from activator.access.grant import ANONYMOUS, Caller, Grant, printable
 from activator.access.keys import KeyRing, read_key
-from activator.access.limits import Limited, Usage
+from activator.access.limits import Usage
 from activator.access.public import is_public
 from activator.access.tokens import Issuer, UnknownSignerError, issuer_of
 from torpor.errors import ForbiddenError, OverLimitError, TorporError, UnauthorizedError, UnavailableError
-from torpor.spec.access import ALL, NO_QUOTA, Policy
+from torpor.spec.access import ALL, Policy
 
 Key = tuple[str, str]
 """(namespace, name)"""
@@ -38,19 +38,28 @@ class Sources:
 class Guard:
     """Of one Route."""
 
-    __slots__ = ("counts", "key", "policy", "sources", "usage", "why")
+    __slots__ = ("_limited", "_policy", "counts", "key", "sources", "usage", "why")
 
     def __init__(self, key: Key, policy: Policy | None, sources: Sources) -> None:
         self.key = key
-        self.policy = policy
-        """None where it cannot be read."""
-        self.why = ""
-        """And why."""
         self.sources = sources
         self.usage = Usage()
         """Of all its callers together."""
+        self.policy = policy
+        self.why = ""
+        """Why there is no policy that can be read."""
         self.counts: Counter[str] = Counter()
         """Requests by what became of them."""
+
+    @property
+    def policy(self) -> Policy | None:
+        """Return what holds; None where it cannot be read."""
+        return self._policy
+
+    @policy.setter
+    def policy(self, policy: Policy | None) -> None:
+        self._policy = policy
+        self._limited = () if policy is None else limits.of("service", policy.quota, self.usage)
 
     def admit(
         self, method: bytes, target: bytes, shown: Shown, now_s: float, wall_s: float, *, counted: bool = True
@@ -98,10 +107,9 @@ class Guard:
             raise self._unauthorized("this service answers to callers it knows", shown)
         if caller.terms.services and self.key[1] not in caller.terms.services:
             raise ForbiddenError("this caller may not call this service")
-        limited = self._limited(policy, caller)
-        headers = limits.admit(limited, now_s) if counted and limited else ()
-        stripped = _NONE if caller is ANONYMOUS or policy.forward else frozenset({caller.header})
-        return Grant(caller, limited, headers, stripped, self.counts, self.key)
+        limited = caller.limited + self._limited
+        lines = limits.admit(limited, now_s) if counted and limited else b""
+        return Grant(caller, limited, lines, b"" if policy.forward else caller.header, self)
 
     def _identify(self, policy: Policy, shown: Shown, wall_s: float) -> Caller:
         if shown is NOTHING or not (policy.keys or policy.jwt):
@@ -131,8 +139,7 @@ class Guard:
         entry = found.entry
         if entry.expires_s is not None and wall_s >= entry.expires_s:
             raise self._unauthorized("the key has expired", shown)
-        name = entry.name or found.caller.rpartition(b"/")[2].decode()
-        return Caller(found.caller, f"key:{name}", entry.terms, found.usage, header, "key")
+        return found.callers[header]
 
     def _by_token(self, policy: Policy, token: bytes, shown: Shown, wall_s: float) -> Caller:
         named = issuer_of(token)
@@ -153,8 +160,8 @@ class Guard:
                     refused = error
                 else:
                     id_ = f"jwt:{printable(named)} {printable(subject)}".encode()
-                    usage = issuer.usages.of(subject)
-                    return Caller(id_, f"jwt:{subject}", issuer.spec.terms, usage, AUTHORIZATION, "subject")
+                    limited = issuer.callers.of(subject)
+                    return Caller(id_, f"jwt:{subject}", issuer.spec.terms, limited, AUTHORIZATION)
         if isinstance(refused, ForbiddenError):
             raise refused
         if fetching:
@@ -162,14 +169,6 @@ class Guard:
         if missing:
             raise self._unavailable()
         raise self._unauthorized("the token's issuer is not known here" if refused is None else str(refused), shown)
-
-    def _limited(self, policy: Policy, caller: Caller) -> tuple[Limited, ...]:
-        found: tuple[Limited, ...] = ()
-        if caller.usage is not None and caller.terms.quota != NO_QUOTA:
-            found = (Limited(caller.what, caller.terms.quota, caller.usage),)
-        if policy.quota != NO_QUOTA:
-            found += (Limited("service", policy.quota, self.usage),)
-        return found
 
     def _unauthorized(self, why: str, shown: Shown) -> UnauthorizedError:
         """Return an error that says what is taken, and nothing of what was shown."""
@@ -191,5 +190,4 @@ class Guard:
         )
 
 
-_NONE: frozenset[bytes] = frozenset()
 _NAMES = {UnauthorizedError: "unauthorized", ForbiddenError: "forbidden", OverLimitError: "over_limit"}

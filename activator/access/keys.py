@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hmac
 
+from activator.access import credentials, limits
+from activator.access.grant import Caller
 from activator.access.limits import Usage
 from torpor.errors import InvalidInputError
 from torpor.spec.apikeys import KEY, KeyEntry, digest_of, read_entry
@@ -18,13 +20,15 @@ LONGEST = 128
 class Key:
     """One key, and what it has used."""
 
-    __slots__ = ("caller", "entry", "usage")
+    __slots__ = ("callers", "entry", "usage")
 
-    def __init__(self, caller: bytes, entry: KeyEntry, usage: Usage) -> None:
-        self.caller = caller
-        """Unlike every other caller's name."""
+    def __init__(self, place: str, id_: str, entry: KeyEntry, usage: Usage) -> None:
         self.entry = entry
         self.usage = usage
+        who, name = f"key:{place}/{id_}".encode(), f"key:{entry.name or id_}"
+        limited = limits.of("key", entry.terms.quota, usage)
+        self.callers = {header: Caller(who, name, entry.terms, limited, header) for header in credentials.HEADERS}
+        """Who it is, by the header that it is shown in."""
 
 
 class KeyRing:
@@ -56,7 +60,7 @@ class KeyRing:
                 continue
             known = used.get(id_.encode())
             usage = Usage() if known is None else known.usage
-            keys[id_.encode()] = Key(f"key:{place}/{id_}".encode(), entry, usage)
+            keys[id_.encode()] = Key(place, id_, entry, usage)
         return cls(keys, tuple(problems))
 
     def find(self, digest: bytes, id_: bytes) -> Key | None:

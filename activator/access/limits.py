@@ -14,11 +14,10 @@ from collections.abc import Hashable
 from typing import Generic, TypeVar
 
 from torpor.errors import OverLimitError
-from torpor.spec.access import Quota, Rate, spelled
+from torpor.spec.access import NO_QUOTA, Quota, Rate, spelled
 
 EPSILON = 1e-9
 """Of a second's pauses: sums of binary fractions miss by less than this, and a microsecond is no burst."""
-Fields = tuple[tuple[str, str], ...]
 K = TypeVar("K", bound=Hashable)
 
 
@@ -32,48 +31,66 @@ class Usage:
         """GCRA's theoretical arrival time."""
         self.in_flight = 0
 
-    def wait_s(self, rate: Rate, now_s: float) -> float:
-        """Return how long the next request has to wait; 0: it may come now."""
-        early_s = self.due_s - now_s - (rate.burst - 1) * rate.pause_s
-        return early_s if early_s > EPSILON else 0.0
-
-    def take(self, rate: Rate, now_s: float) -> None:
-        """Count a request that came."""
-        in_time = now_s - self.due_s <= rate.pause_s
-        self.due_s = (self.due_s if in_time else now_s) + rate.pause_s
-
-    def left(self, rate: Rate, now_s: float) -> int:
-        """Return how many may come now, one after the other."""
-        behind_s = max(0.0, self.due_s - now_s)
-        return max(0, rate.burst - math.ceil(behind_s / rate.pause_s - EPSILON))
-
 
 class Limited:
     """One quota and its use: of a caller, or of a service."""
 
-    __slots__ = ("quota", "usage", "what")
+    __slots__ = ("pause_s", "policy", "quota", "rate", "slack_s", "usage", "what")
 
     def __init__(self, what: str, quota: Quota, usage: Usage) -> None:
         self.what = what
-        """`key` or `service`, as answers name it."""
+        """`key`, `subject` or `service`, as answers name it."""
         self.quota = quota
         self.usage = usage
+        rate = self.rate = quota.rate or _ANY
+        self.pause_s = rate.pause_s
+        """Between two, evenly."""
+        self.slack_s = (rate.burst - 1) * self.pause_s + EPSILON
+        """How early one may come: GCRA's tolerance."""
+        self.policy = b'"%b";q=%d;w=%d' % (what.encode(), rate.count, rate.period_s) if quota.rate else b""
+
+    def wait_s(self, now_s: float) -> float:
+        """Return how long the next request has to wait; 0: it may come now."""
+        early_s = self.usage.due_s - now_s
+        return early_s - self.slack_s if self.policy and early_s > self.slack_s else 0.0
+
+    def take(self, now_s: float) -> None:
+        """Count a request that came."""
+        usage, pause_s = self.usage, self.pause_s
+        usage.due_s = (usage.due_s if now_s - usage.due_s <= pause_s else now_s) + pause_s
+
+    def left(self, now_s: float) -> int:
+        """Return how many may come now, one after the other."""
+        behind = (self.usage.due_s - now_s) / self.pause_s
+        return self.rate.burst if behind <= 0 else max(0, self.rate.burst - math.ceil(behind - EPSILON / self.pause_s))
+
+    def state(self, now_s: float) -> bytes:
+        """Return what is left of it. `t` is when the burst is whole again."""
+        behind_s = self.usage.due_s - now_s
+        again_s = math.ceil(behind_s) if behind_s > 0 else 0
+        return b'"%b";r=%d;t=%d' % (self.what.encode(), self.left(now_s), again_s)
 
 
-def admit(limits: tuple[Limited, ...], now_s: float) -> Fields:
+_ANY = Rate(1)
+
+
+def of(what: str, quota: Quota, usage: Usage) -> tuple[Limited, ...]:
+    """Return what limits somebody, where anything does."""
+    return () if quota == NO_QUOTA else (Limited(what, quota, usage),)
+
+
+def admit(limits: tuple[Limited, ...], now_s: float) -> bytes:
     """Count a request against all of these, or against none and raise OverLimitError.
 
-    Returns the fields that tell the client how much is left.
+    Returns the lines that tell the client how much is left.
     """
-    rates = [(each, each.quota.rate) for each in limits if each.quota.rate is not None]
-    full = [(each, rate) for each, rate in rates if each.usage.wait_s(rate, now_s) > 0]
-    if full:
-        used, rate = full[0]
-        error = OverLimitError(f"the rate of this {used.what}, {spelled(rate)}, is used up")
-        error.headers = told(limits, now_s)
-        raise error.after(max(each.usage.wait_s(rate, now_s) for each, rate in full))
-    for each, rate in rates:
-        each.usage.take(rate, now_s)
+    for each in limits:
+        if each.wait_s(now_s) > 0:
+            error = OverLimitError(f"the rate of this {each.what}, {spelled(each.rate)}, is used up")
+            error.headers = fields(told(limits, now_s))
+            raise error.after(max(other.wait_s(now_s) for other in limits))
+    for each in limits:
+        each.take(now_s)
     return told(limits, now_s)
 
 
@@ -100,38 +117,42 @@ def leave(limits: tuple[Limited, ...]) -> None:
         each.usage.in_flight -= 1
 
 
-def told(limits: tuple[Limited, ...], now_s: float) -> Fields:
-    """Return the fields of draft-ietf-httpapi-ratelimit-headers: what is allowed, and what is left of it.
-
-    `t` is when the burst is whole again.
-    """
-    policies, states = [], []
-    for each in limits:
-        rate = each.quota.rate
-        if rate is not None:
-            again_s = math.ceil(max(0.0, each.usage.due_s - now_s))
-            policies.append(f'"{each.what}";q={rate.count};w={rate.period_s}')
-            states.append(f'"{each.what}";r={each.usage.left(rate, now_s)};t={again_s}')
-    return (("RateLimit-Policy", ", ".join(policies)), ("RateLimit", ", ".join(states))) if policies else ()
+def told(limits: tuple[Limited, ...], now_s: float) -> bytes:
+    """Return the lines of draft-ietf-httpapi-ratelimit-headers: what is allowed, and what is left of it."""
+    rated = [each for each in limits if each.policy]
+    if not rated:
+        return b""
+    policies, states = [each.policy for each in rated], [each.state(now_s) for each in rated]
+    return b"RateLimit-Policy: %b\r\nRateLimit: %b\r\n" % (b", ".join(policies), b", ".join(states))
 
 
-class Usages(Generic[K]):
-    """Of many who are limited, those who asked last."""
+def fields(lines: bytes) -> tuple[tuple[str, str], ...]:
+    """Return header lines as pairs."""
+    split = (line.partition(": ") for line in lines.decode("latin-1").split("\r\n") if line)
+    return tuple((name, value) for name, _, value in split)
 
-    def __init__(self, most: int) -> None:
+
+class Callers(Generic[K]):
+    """Of many who have the same quota, each for itself, those who asked last."""
+
+    def __init__(self, what: str, quota: Quota, most: int) -> None:
+        self._what = what
+        self._quota = quota
         self._most = most
-        self._known: OrderedDict[K, Usage] = OrderedDict()
+        self._known: OrderedDict[K, tuple[Limited, ...]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._known)
 
-    def of(self, who: K) -> Usage:
-        """Return what one has used so far. Who was forgotten begins anew: it gains a burst, and others lose nothing."""
-        usage = self._known.get(who)
-        if usage is not None:
+    def of(self, who: K) -> tuple[Limited, ...]:
+        """Return what limits one. Who was forgotten begins anew: it gains a burst, and others lose nothing."""
+        if self._quota == NO_QUOTA:
+            return ()
+        known = self._known.get(who)
+        if known is not None:
             self._known.move_to_end(who)
-            return usage
+            return known
         if len(self._known) >= self._most:
             self._known.popitem(last=False)
-        usage = self._known[who] = Usage()
-        return usage
+        known = self._known[who] = of(self._what, self._quota, Usage())
+        return known

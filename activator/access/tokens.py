@@ -19,7 +19,7 @@ from joserfc import jwt
 from joserfc.errors import ExpiredTokenError, JoseError, SecurityWarning
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
-from activator.access.limits import Usages
+from activator.access.limits import Callers
 from torpor.errors import ForbiddenError, InvalidInputError, TorporError, UnauthorizedError
 from torpor.spec.issuers import IssuerSpec
 
@@ -113,7 +113,7 @@ class Issuer:
 
     def __init__(self, spec: IssuerSpec, keys: KeySet | None = None) -> None:
         self.spec = spec
-        self.usages: Usages[str] = Usages(SUBJECTS)
+        self.callers: Callers[str] = Callers("subject", spec.terms.quota, SUBJECTS)
         self._keys = keys
         self._good: OrderedDict[bytes, Identity] = OrderedDict()
         self._bad: OrderedDict[bytes, TorporError] = OrderedDict()

@@ -146,21 +146,23 @@ class Call:
         clock = self.line.door.clock
         grant = guard.admit(head.method, target, credentials.of(head.others), clock.monotonic(), clock.wall())
         if grant.stripped:
-            head.others = [pair for pair in head.others if pair[0] not in grant.stripped]
+            head.others = [pair for pair in head.others if pair[0] != grant.stripped]
         return grant
 
     def _told_of(self, grant: Grant, more: Headers) -> Headers:
         """Return what else the pod is told, who asks included."""
-        if grant.batch:
+        if grant.caller.batch:
             self._priority = Priority.BATCH
             more = [*(pair for pair in more if pair[0] != PRIORITY), (PRIORITY, b"batch")]
-        return more + fields.pairs_of(grant.mark)
+        return more + fields.pairs_of(grant.caller.mark)
 
     def ticket(self) -> Ticket:
         """Say what counts in the queue."""
         credential = next((value for name, value in self._head if name == b"authorization"), b"")
         grant = self._grant
-        client = Client(grant.caller) if grant is not None and grant.caller else Client(self.line.peer, credential)
+        client = (
+            Client(grant.caller.id) if grant is not None and grant.caller.id else Client(self.line.peer, credential)
+        )
         timeout_s = self._timeout_s
         deadline_s = None if timeout_s is None else self.arrived_s + timeout_s
         return Ticket(client, self._priority, self._size, deadline_s)
@@ -337,7 +339,7 @@ class Call:
         if self.cold:
             headers = [*headers, self._cold_start()]
         if self._grant is not None:
-            headers = [*headers, *self._grant.pairs]
+            headers = [*headers, *fields.pairs_of(self._grant.lines)]
         self.responded = True
         self._body = None
         self._digit = _digit(headers, grpc=self.grpc and end)

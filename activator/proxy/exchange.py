@@ -217,8 +217,8 @@ class Exchange:
         size = len(self.head) + (0 if self.pending is None else len(self.pending))
         client, grant = client_of(self.client.peer, self.head), self.grant
         if grant is not None:
-            priority = Priority.BATCH if grant.batch else priority
-            client = Turn(grant.caller) if grant.caller else client
+            priority = Priority.BATCH if grant.caller.batch else priority
+            client = Turn(grant.caller.id) if grant.caller.id else client
         return Ticket(client, priority, size, self._deadline_s())
 
     def granted(self, pod: Pod, now_s: float) -> None:
@@ -284,7 +284,7 @@ class Exchange:
     def _remember(self, metadata: Metadata) -> None:
         """Have the answer copied, if it is what the model says of itself."""
         # The credential of who was let in by one is not in the head any more.
-        path = None if self.grant is not None and self.grant.caller else asleep.metadata_path(self.head)
+        path = None if self.grant is not None and self.grant.caller.id else asleep.metadata_path(self.head)
         if path is not None:
             self.client = Copying(self.client, metadata, path)
 

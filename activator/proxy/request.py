@@ -346,10 +346,10 @@ class RequestReader:
         exchange.grant = grant
         exchange.echo += grant.lines
         if grant.stripped:
-            self._lines = without(self._lines, grant.stripped)
-        if grant.batch:
+            credentials.take_out(self._lines, grant.stripped)
+        if grant.caller.batch:
             marks = asked.as_batch(marks)
-        return marks + grant.mark
+        return marks + grant.caller.mark
 
     def _read_coding(self, rare: dict[bytes, bytes], exchange: Exchange) -> bytes:
         """Return the line about the body's framing, where it is chunked."""

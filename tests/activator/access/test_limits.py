@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from activator.access import limits
-from activator.access.limits import Limited, Usage, Usages
+from activator.access.limits import Callers, Limited, Usage
 from torpor.errors import OverLimitError
 from torpor.spec.access import Quota, Rate, parse_access
 
@@ -108,15 +108,15 @@ def test_whoever_waits_as_long_as_told_passes(rate: Rate, pauses: list[float]) -
     now_s = 1000.0
     for pause_s in pauses:
         now_s += pause_s
-        left = usage.left(rate, now_s)
+        left = limited[0].left(now_s)
         assert 0 <= left <= rate.burst
-        assert (left > 0) == (usage.wait_s(rate, now_s) == 0)
+        assert (left > 0) == (limited[0].wait_s(now_s) == 0)
         if not left:
             with pytest.raises(OverLimitError) as error:
                 limits.admit(limited, now_s)
             wait_s = error.value.retry_after_s
             assert wait_s is not None
-            assert usage.wait_s(rate, now_s + wait_s * 0.9) > 0 or wait_s < 1e-6
+            assert limited[0].wait_s(now_s + wait_s * 0.9) > 0 or wait_s < 1e-6
             now_s += wait_s + 1e-6
         limits.admit(limited, now_s)
 
@@ -161,20 +161,22 @@ def test_a_clock_that_stands_still_lets_a_burst_through() -> None:
 
 def test_what_is_known_of_callers_is_bounded() -> None:
     """A million subjects cost what the last ten thousand cost; who asks again and again is not forgotten."""
-    usages: Usages[str] = Usages(10_000)
-    kept = usages.of("regular")
-    kept.due_s = 5.0
+    callers: Callers[str] = Callers("subject", Quota(Rate(1)), 10_000)
+    kept = callers.of("regular")
     tracemalloc.start()
     for number in range(20_000):
-        usages.of(f"subject-{number}")
+        callers.of(f"subject-{number}")
         if number % 5000 == 0:
-            usages.of("regular")
+            callers.of("regular")
     before, _ = tracemalloc.get_traced_memory()
     for number in range(20_000, 60_000):
-        usages.of(f"subject-{number}")
+        callers.of(f"subject-{number}")
         if number % 5000 == 0:
-            assert usages.of("regular") is kept
+            assert callers.of("regular") is kept
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert len(usages) == 10_000
+    assert len(callers) == 10_000
     assert after < before * 1.2
+    free: Callers[str] = Callers("subject", Quota(), 10)
+    assert free.of("anybody") == ()
+    assert len(free) == 0
