@@ -180,9 +180,9 @@ async def test_reader_at_a_megabyte_a_second() -> None:
 
 
 @pytest.mark.e2e
-async def test_idle_connections() -> None:
-    """Eight thousand of them cost less than 10 KiB each, and the memory is free for others when they are gone."""
-    count = 8000
+async def test_idle_connections(files: int) -> None:
+    """Ten thousand of them cost less than 10 KiB each, and the memory is free for others when they are gone."""
+    count = min(10_000, files - 500)
     async with process(0) as door:
         await warm(door)
         async with door.watched() as growth, clients(door, count) as made:
