@@ -7,29 +7,35 @@ is a service that has no pod. Limits are set as the activator's are, by TORPOR_A
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import sys
 
 import uvloop
 from prometheus_client import CollectorRegistry, generate_latest
 
+from activator.access.guard import Guard, Sources
+from activator.access.keys import KeyRing
 from activator.export import DoorCollector
 from activator.proxy.door import Door
 from activator.proxy.pool import Pool
 from activator.proxy.server import Server
-from activator.routing.table import Router, build
+from activator.routing.table import Router, guarded, merge, read
 from activator.settings import ClientLimits, PodLimits, Waiting, from_environment
 from activator.throttle.throttler import Budget, Hooks
 from activator.throttle.throttlers import Throttlers
 from torpor.aio.clock import SystemClock
 from torpor.kube import Change
 from torpor.spec import names
+from torpor.spec.access import parse_access
+from torpor.spec.apikeys import KEY_BYTES, digest_of, make_key, write_key_entry
 from torpor.spec.kinds import ENDPOINT_SLICE, REVISION, Kind, Object, key_of
 
 NAMESPACE, NAME, DOMAIN = "default", "app", "localhost"
 HOST = f"{NAME}.{NAMESPACE}.{DOMAIN}"
 ALL_ON = "--all-on"
 SESSION = "X-Session"
+KEY = make_key("bench", bytes(KEY_BYTES))
 SCRAPE_S = 1.0
 """Prometheus' usual pause is fifteen times as long."""
 
@@ -52,6 +58,16 @@ def objects(backend_port: int, *, all_on: bool = False) -> tuple[Object, tuple[t
     return route, ((REVISION, revision), *(((ENDPOINT_SLICE, slice_),) if backend_port else ()))
 
 
+def lock() -> Guard:
+    """Return a lock that one key opens, with limits that are never reached."""
+    sources, (id_, digest) = Sources(), (KEY.split("_")[1], digest_of(KEY.encode()))
+    entry = write_key_entry(digest, name="bench", rate="1000000/s", burst="1000000", concurrency="1000000")
+    data = {id_: base64.b64encode(entry.encode()).decode()}
+    secret = {"metadata": {"namespace": NAMESPACE, "name": "keys"}, "data": data}
+    sources.rings[NAMESPACE, "keys"] = KeyRing.read(secret)
+    return Guard((NAMESPACE, NAME), parse_access("policy", "keys=keys"), sources)
+
+
 async def serve(port: int, backend_port: int, *, all_on: bool = False) -> None:
     """Serve until stopped."""
     given = os.environ | ({"TORPOR_ACTIVATOR_BODY_BYTES": str(2**30)} if all_on else {})
@@ -70,7 +86,8 @@ async def serve(port: int, backend_port: int, *, all_on: bool = False) -> None:
     for kind, obj in told:
         tell = throttlers.revision_changed if kind is REVISION else throttlers.slice_changed
         tell(Change(kind, key_of(obj), None, obj))
-    door = Door(Router(build([route], DOMAIN)), throttlers, pool, client, clock, waiting=waiting)
+    table = merge([guarded(read(route, DOMAIN, {}), lock() if all_on else None)], DOMAIN)
+    door = Door(Router(table), throttlers, pool, client, clock, waiting=waiting)
     server = Server(door)
     await server.start("127.0.0.1", port)
     async with asyncio.TaskGroup() as group:

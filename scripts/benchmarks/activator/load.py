@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 from cores import Cores
-from door import HOST, SESSION
+from door import HOST, KEY, SESSION
 from figures import Paced, Sample, parse
 from peers import Peers
 from servers import BIG, Target
@@ -41,6 +41,7 @@ class Cell:
 # What is sent to the door with everything on: each feature has something to do.
 EXTRA = {
     SESSION: "session-1",
+    "Authorization": f"Bearer {KEY}",
     "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
     "tracestate": "vendor=value",
     "X-Request-Id": "0af7651916cd43dd",
