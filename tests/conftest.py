@@ -14,7 +14,7 @@ from tests.support.s3 import S3, s3_server
 
 # A busy machine is slow, not wrong: the time of one example says nothing; pytest-timeout bounds the whole test.
 # Between two edits a sample is enough; `scripts/test` looks at more with `--hypothesis-profile thorough`.
-settings.register_profile("quick", deadline=None, max_examples=40)
+settings.register_profile("quick", deadline=None, max_examples=20)
 settings.register_profile("thorough", deadline=None, max_examples=150)
 settings.load_profile("quick")
 
