@@ -42,29 +42,29 @@ def statuses(http: httpx.Client, *credentials: str | None) -> list[int]:
 
 def test_a_service_with_a_lock(laptop: Laptop) -> None:
     """From the first moment; a key opens it, until it is revoked; whoever has none starts no pod."""
-    laptop.apply(locked(knative_service("vault")))
-    laptop.wait_ready("ksvc", "vault")
-    with laptop.client("vault") as http:
+    laptop.apply(locked(knative_service("strongroom")))
+    laptop.wait_ready("ksvc", "strongroom")
+    with laptop.client("strongroom") as http:
         # No Secret yet: nobody passes, and the owner is told.
         assert statuses(http, None, "tk_nope") == [401, 503]
         events = lambda: [each for each in laptop.list("events") if each["reason"] == "AccessPolicyUnusable"]  # noqa: E731
         wait_for(
             lambda: {each["involvedObject"]["kind"] for each in events()} == {"Route", "Service"}, 20, "two events"
         )
-        key, other = new_key(laptop, "alice"), new_key(laptop, "bob", "--rate", "1/h", "--service", "vault")
+        key, other = new_key(laptop, "alice"), new_key(laptop, "bob", "--rate", "1/h", "--service", "strongroom")
         wait_for(lambda: statuses(http, key) == [200], 10, "the key is known")
         assert statuses(http, None, key[:-1], key[:-1] + "_", other, other) == [401, 401, 401, 200, 429]
-        laptop.wait_zero("vault")
+        laptop.wait_zero("strongroom")
         answers = [http.get("/", headers={"X-API-Key": each}) for each in ("x", key[:-3] + "abc") for _ in range(20)]
         assert {answer.status_code for answer in answers} == {401}
         by_path = httpx.get(f"http://127.0.0.1:{laptop.http_port}/serving/default/vault/")
         assert by_path.status_code == 401
         assert by_path.headers["WWW-Authenticate"].startswith("Bearer")
-        done = laptop.torpor("predict", "vault", "--path", "/")
+        done = laptop.torpor("predict", "strongroom", "--path", "/")
         assert (done.returncode, "HTTP 401 Unauthorized" in done.stderr) == (1, True)
         # That took a process's start: a pod that was asked for before would be there by now.
-        assert (laptop.replicas("serving.knative.dev/service=vault"), pods(laptop, "vault")) == (0, [])
-        done = laptop.torpor("predict", "vault", "--path", "/", "--key", key)
+        assert (laptop.replicas("serving.knative.dev/service=vault"), pods(laptop, "strongroom")) == (0, [])
+        done = laptop.torpor("predict", "strongroom", "--path", "/", "--key", key)
         assert done.returncode == 0, done.stderr
         listed = laptop.torpor("key", "list", "--secret", SECRET)
         assert "alice" in listed.stdout
