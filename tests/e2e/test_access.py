@@ -57,13 +57,13 @@ def test_a_service_with_a_lock(laptop: Laptop) -> None:
         laptop.wait_zero("strongroom")
         answers = [http.get("/", headers={"X-API-Key": each}) for each in ("x", key[:-3] + "abc") for _ in range(20)]
         assert {answer.status_code for answer in answers} == {401}
-        by_path = httpx.get(f"http://127.0.0.1:{laptop.http_port}/serving/default/vault/")
+        by_path = httpx.get(f"http://127.0.0.1:{laptop.http_port}/serving/default/strongroom/")
         assert by_path.status_code == 401
         assert by_path.headers["WWW-Authenticate"].startswith("Bearer")
         done = laptop.torpor("predict", "strongroom", "--path", "/")
         assert (done.returncode, "HTTP 401 Unauthorized" in done.stderr) == (1, True)
         # That took a process's start: a pod that was asked for before would be there by now.
-        assert (laptop.replicas("serving.knative.dev/service=vault"), pods(laptop, "strongroom")) == (0, [])
+        assert (laptop.replicas("serving.knative.dev/service=strongroom"), pods(laptop, "strongroom")) == (0, [])
         done = laptop.torpor("predict", "strongroom", "--path", "/", "--key", key)
         assert done.returncode == 0, done.stderr
         listed = laptop.torpor("key", "list", "--secret", SECRET)
