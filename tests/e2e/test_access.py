@@ -16,7 +16,7 @@ from tests.support.manifests import SERVER, SOON, knative_service
 
 pytestmark = pytest.mark.e2e
 
-SECRET = "front-door"  # a name
+SECRET = "strongroom-keys"  # a name
 POLICY = {"torpor.dev/access": f"keys={SECRET}"}
 
 
