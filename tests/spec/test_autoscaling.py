@@ -240,7 +240,8 @@ def test_durations_that_go_refuses(raw: str) -> None:
 def test_durations_add_up_exactly(hours: int, minutes: int, seconds: int, millis: int) -> None:
     """Parts of a duration are added without rounding."""
     raw = f"{hours}h{minutes}m{seconds}s{millis}ms"
-    assert parse_duration("field", raw) == ((hours * 60 + minutes) * 60 + seconds) + millis / 1000
+    # One division of a whole number is rounded once; a fraction added to the seconds would be rounded twice.
+    assert parse_duration("field", raw) == (((hours * 60 + minutes) * 60 + seconds) * 1000 + millis) / 1000
 
 
 @given(st.text(max_size=20))
