@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 
@@ -24,6 +25,8 @@ BURST = 20
 IN_BURST_S = 3.0
 START_S, START_SIGMA, START_LIMITS_S = 15.0, 0.7, (2.0, 120.0)
 """From asking for a pod to its being ready: log-normal between services (models differ), the same for one."""
+EVENLY = (0.7548776662466927, 0.5698402909980532)
+"""Steps of the R2 sequence (Roberts 2018)."""
 SERVE_S = 0.3
 """Time on a pod, exponential."""
 
@@ -42,13 +45,20 @@ class Trace:
 def made(kind: str, number: int, horizon_s: float, seed: int) -> Trace:
     """Return the trace of one service; the same for the same numbers."""
     dice = np.random.default_rng((seed, KINDS.index(kind), number))
-    start_s = float(np.clip(dice.lognormal(math.log(START_S), START_SIGMA), *START_LIMITS_S))
-    times = _MAKERS[kind](dice, horizon_s)
+    start, pace = _evenly(np.random.default_rng((seed, KINDS.index(kind))).random(2), number)
+    spread = NormalDist(math.log(START_S), START_SIGMA).inv_cdf(start)
+    times = _MAKERS[kind](dice, pace, horizon_s)
+    start_s = float(np.clip(math.exp(spread), *START_LIMITS_S))
     return Trace(kind, start_s, times.tolist(), dice.exponential(SERVE_S, len(times)).tolist())
 
 
-def _spread(dice: np.random.Generator, limits: tuple[float, float]) -> float:
-    return float(math.exp(dice.uniform(math.log(limits[0]), math.log(limits[1]))))
+def _evenly(begin: np.ndarray, number: int) -> list[float]:
+    """Return a point of a sequence that fills the unit square evenly: so a few services are as mixed as many."""
+    return [float(np.clip((at + number * step) % 1, 1e-6, 1 - 1e-6)) for at, step in zip(begin, EVENLY, strict=True)]
+
+
+def _between(limits: tuple[float, float], part: float) -> float:
+    return math.exp(math.log(limits[0]) + part * math.log(limits[1] / limits[0]))
 
 
 def _uniform(dice: np.random.Generator, expected: float, horizon_s: float) -> np.ndarray:
@@ -56,20 +66,20 @@ def _uniform(dice: np.random.Generator, expected: float, horizon_s: float) -> np
     return np.sort(dice.uniform(0, horizon_s, dice.poisson(expected)))
 
 
-def _poisson(dice: np.random.Generator, horizon_s: float) -> np.ndarray:
-    return _uniform(dice, horizon_s / _spread(dice, GAPS_S), horizon_s)
+def _poisson(dice: np.random.Generator, pace: float, horizon_s: float) -> np.ndarray:
+    return _uniform(dice, horizon_s / _between(GAPS_S, pace), horizon_s)
 
 
-def _bursty(dice: np.random.Generator, horizon_s: float) -> np.ndarray:
-    begins = _uniform(dice, horizon_s / _spread(dice, BURST_GAPS_S), horizon_s)
+def _bursty(dice: np.random.Generator, pace: float, horizon_s: float) -> np.ndarray:
+    begins = _uniform(dice, horizon_s / _between(BURST_GAPS_S, pace), horizon_s)
     bursts = [begin + np.cumsum(dice.exponential(IN_BURST_S, dice.geometric(1 / BURST))) for begin in begins]
     times = np.sort(np.concatenate(bursts)) if bursts else np.empty(0)
     return times[times < horizon_s]
 
 
-def _diurnal(dice: np.random.Generator, horizon_s: float) -> np.ndarray:
+def _diurnal(dice: np.random.Generator, pace: float, horizon_s: float) -> np.ndarray:
     """Twice the mean by day, next to nothing by night; each service has its own noon."""
-    times = _uniform(dice, 2 * horizon_s / _spread(dice, GAPS_S), horizon_s)
+    times = _uniform(dice, 2 * horizon_s / _between(GAPS_S, pace), horizon_s)
     noon = dice.uniform(0, DAY_S)
     level = (0.02 + 0.98 * (0.5 + 0.5 * np.cos(2 * math.pi * (times - noon) / DAY_S))) ** 1.5
     return times[dice.uniform(0, 1, len(times)) < level]
