@@ -161,7 +161,7 @@ def parse() -> tuple[argparse.Namespace, list[str]]:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--quick", action="store_true", help="120 services, 12 hours, no fixed keep-alives: within 50 s, and rough"
+        "--quick", action="store_true", help="120 services, 12 hours, none fixed: within 50 s, and rough"
     )
     parser.add_argument("--services", type=int, default=240, help="how many (default: 240)")
     parser.add_argument("--hours", type=float, default=24.0, help="of simulated time (default: 24)")
