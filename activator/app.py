@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import logging
 import random
 import signal
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import Iterable
 
 from activator import admin
 from activator.access.locks import Locks
@@ -31,6 +30,7 @@ from activator.tls import Certificate
 from activator.waiting.chain import woken_with
 from activator.waiting.shelf import Shelf
 from activator.waiting.watching import Watching
+from torpor.aio.beside import beside, done_before
 from torpor.aio.clock import SystemClock
 from torpor.aio.ready import notify
 from torpor.kube import Cluster, Informer, Recorder
@@ -110,9 +110,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         work = (*(informer.run for informer in informers), recorder.run, told.run, autoscaler.run, server.watch)
         at = (settings.host, settings.admin_port)
         try:
-            async with admin.serving(settings.token_file, *at, DoorCollector(door)) as admin_port, _beside(*work):
-                await _either(asyncio.gather(*(informer.synced() for informer in informers)), stop.wait())
-                if not stop.is_set():
+            async with admin.serving(settings.token_file, *at, DoorCollector(door)) as admin_port, beside(*work):
+                if await done_before(stop, _synced(informers)):
                     follower.rebuild()
                     await _listen(server, door, settings, certificate)
                     log.info("serving on %s, ports %s, admin on port %d", settings.host, server.ports, admin_port)
@@ -126,6 +125,12 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
                 each.close()
             for other in (locks, wakes, watching, pool):
                 await other.close()
+
+
+async def _synced(informers: Iterable[Informer]) -> None:
+    """Return once all that there is has been read."""
+    for informer in informers:
+        await informer.synced()
 
 
 def _certificate(settings: Settings, cluster: Cluster, told: Recorder, informers: list[Informer]) -> Certificate | None:
@@ -146,26 +151,3 @@ async def _listen(server: Server, door: Door, settings: Settings, certificate: C
     await server.start(settings.host, settings.http_port, tls[0])
     calls = functools.partial(ClientLine, door, settings.streams)
     await server.listen("grpc-port", calls, settings.host, settings.grpc_port, tls[1])
-
-
-@contextlib.asynccontextmanager
-async def _beside(*work: Callable[[], Coroutine[None, None, None]]) -> AsyncIterator[None]:
-    """Run these while the body runs. If one of them fails, so does the body."""
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(each()) for each in work]
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
-
-
-async def _either(one: Awaitable[object], other: Awaitable[object]) -> None:
-    """Return when one of them has ended; the other is cancelled."""
-    both = [asyncio.ensure_future(each) for each in (one, other)]
-    try:
-        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for each in both:
-            each.cancel()
-        await asyncio.gather(*both, return_exceptions=True)

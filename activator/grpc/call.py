@@ -17,6 +17,7 @@ from activator.routing.match import TAG, tagged
 from activator.throttle import coldstart
 from activator.throttle.affinity import point
 from activator.throttle.line import Client, Priority, Ticket
+from activator.throttle.overdue import overdue
 from activator.throttle.pod import Pod
 from activator.throttle.throttler import Throttler
 from activator.waiting.asked import PRIORITY
@@ -223,6 +224,8 @@ class Call:
         counters.durations.add(now_s - self.arrived_s)
         if self.pod is not None:
             self.throttler.release(self.pod, now_s)
+        else:
+            self.throttler.cancel(self, now_s)
 
     # --- from the client ---------------------------------------------------------------------------------------
 
@@ -234,8 +237,6 @@ class Call:
         self._received += len(data)
         limit = self.line.door.limits.body_bytes
         if limit is not None and self._received > limit:
-            if self.pod is None:
-                self.throttler.cancel(self, self.line.door.clock.monotonic())
             self._spoiled(TooLargeError(f"the body is over the limit of {limit} bytes"))
             return
         self._uncredited += len(data)
@@ -243,7 +244,6 @@ class Call:
             try:
                 self.throttler.hold(self, len(data), self.line.door.clock.monotonic())
             except TorporError as error:
-                self.throttler.cancel(self, self.line.door.clock.monotonic())
                 self.refused(error)
                 return
         if self._body is not None:
@@ -274,8 +274,6 @@ class Call:
         if self.done:
             return
         self.throttler.counters.disconnects += 1
-        if self.pod is None:
-            self.throttler.cancel(self, self.line.door.clock.monotonic())
         self._end(self._digit or CANCELLED)
 
     # --- from the pod ------------------------------------------------------------------------------------------
@@ -405,11 +403,8 @@ class Call:
 
     def _expired(self) -> None:
         """The client's deadline has passed: whoever waits is not sent, whoever was sent is called back."""
-        if self.done:
-            return
-        if self.pod is None:
-            self.throttler.cancel(self, self.line.door.clock.monotonic())
-        self._spoiled(self._late())
+        if not self.done:
+            self._spoiled(self._late())
 
     def _late(self) -> DeadlineError:
         waited = "while it waited for a pod" if self.pod is None else "before the pod had answered"
@@ -419,17 +414,17 @@ class Call:
         """Compare with what the revision allows; the time in the queue is not counted."""
         if self.done or self.upstream is None:
             return
-        limits = self.throttler.terms.limits
         if self.moved or self.stream.queued:
             self.moved = False
             self.quiet_since_s = now_s
-        age_s = now_s - self.granted_s
-        if not self.responded and age_s > limits.response_start_timeout_s:
-            self._slow(f"did not begin to answer within {limits.response_start_timeout_s:g} s")
-        elif age_s > limits.timeout_s:
-            self._slow(f"did not finish its answer within {limits.timeout_s:g} s")
-        elif limits.idle_timeout_s is not None and now_s - self.quiet_since_s > limits.idle_timeout_s:
-            self._slow(f"sent nothing for {limits.idle_timeout_s:g} s")
+        what = overdue(
+            self.throttler.terms.limits,
+            age_s=now_s - self.granted_s,
+            quiet_s=now_s - self.quiet_since_s,
+            begun=self.responded,
+        )
+        if what is not None:
+            self._slow(what)
 
     def _slow(self, what: str) -> None:
         name = "" if self.pod is None else self.pod.at.pod

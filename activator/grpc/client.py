@@ -105,13 +105,8 @@ class ClientLine(Connection[Call]):
         call.begin(event.headers)
 
     def _data(self, event: events.DataReceived) -> None:
-        size = event.flow_controlled_length
-        self.acknowledge(size)
-        stream = self.streams.get(event.stream_id)
+        stream = self.took(event)
         if stream is not None:
-            padding = size - len(event.data)
-            if padding:
-                stream.credit(padding)
             stream.owner.upload(event.data)
 
     def _trailers(self, event: events.TrailersReceived) -> None:

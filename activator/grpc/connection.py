@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import contextlib
 import logging
@@ -130,7 +131,7 @@ class Stream(Generic[Owner]):
             self._line.open_window(self, size)
 
 
-class Connection(asyncio.Protocol, Generic[Owner]):
+class Connection(asyncio.Protocol, abc.ABC, Generic[Owner]):
     """Parses, buffers, writes; what streams mean is the subclass's."""
 
     transport: asyncio.Transport
@@ -162,24 +163,24 @@ class Connection(asyncio.Protocol, Generic[Owner]):
 
     # --- what a subclass says ----------------------------------------------------------------------------------
 
+    @abc.abstractmethod
     def handlers(self) -> dict[type[events.Event], Callable[[Any], None]]:
         """Return who takes in which of the things that h2 says."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def on_sent(self, stream: Stream[Owner], size: int) -> None:
         """So much of what was queued has left."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def on_done(self, stream: Stream[Owner]) -> None:
         """All of our side of a stream has left."""
-        raise NotImplementedError
 
-    def on_goaway(self) -> None:
+    def on_goaway(self) -> None:  # of no concern to who takes streams only
         """The peer takes no more streams; `sieve.goaway` says more."""
 
+    @abc.abstractmethod
     def on_end(self, why: str) -> None:
         """The connection is over; called once."""
-        raise NotImplementedError
 
     def greeting(self) -> dict[int, int]:
         """Return what we say of ourselves at first."""
@@ -297,8 +298,20 @@ class Connection(asyncio.Protocol, Generic[Owner]):
             self.h2.increment_flow_control_window(size, stream.number)
             self.schedule()
 
-    def acknowledge(self, size: int) -> None:
-        """Data has come: open the connection's window again."""
+    def took(self, event: events.DataReceived) -> Stream[Owner] | None:
+        """Data has come: open the connection's window again, and the stream's for what is only padding.
+
+        Returns the stream, None where it is gone.
+        """
+        size = event.flow_controlled_length
+        self._acknowledge(size)
+        stream = self.streams.get(event.stream_id)
+        padding = size - len(event.data)
+        if stream is not None and padding:
+            stream.credit(padding)
+        return stream
+
+    def _acknowledge(self, size: int) -> None:
         self._received += size
         if self._received >= CONNECTION_WINDOW // 4:
             size, self._received = self._received, 0

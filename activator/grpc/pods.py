@@ -96,13 +96,8 @@ class PodLine(Connection[Asker]):
             stream.owner.answered(event.headers, end=event.stream_ended is not None)
 
     def _data(self, event: events.DataReceived) -> None:
-        size = event.flow_controlled_length
-        self.acknowledge(size)
-        stream = self.streams.get(event.stream_id)
+        stream = self.took(event)
         if stream is not None:
-            padding = size - len(event.data)
-            if padding:
-                stream.credit(padding)
             stream.owner.downloaded(event.data)
 
     def _trailers(self, event: events.TrailersReceived) -> None:

@@ -15,6 +15,7 @@ from activator.throttle import coldstart
 from activator.throttle.affinity import Sessions, point
 from activator.throttle.line import Client as Turn
 from activator.throttle.line import Priority, Ticket
+from activator.throttle.overdue import overdue
 from activator.throttle.pod import Pod
 from activator.throttle.remembered import Metadata
 from activator.throttle.throttler import Throttler
@@ -529,17 +530,18 @@ class Exchange:
             self._tell(now_s)
         if self.upstream is None:
             return
-        limits = self.throttler.terms.limits
         if self.moved or self.client.write_paused:
             self.moved = False
             self.quiet_since_s = now_s
-        age_s = now_s - self.granted_s
-        if not self.responded and age_s > limits.response_start_timeout_s:
-            self._late(f"did not begin to answer within {limits.response_start_timeout_s:g} s")
-        elif age_s > limits.timeout_s and not self.tunnel:
-            self._late(f"did not finish its answer within {limits.timeout_s:g} s")
-        elif limits.idle_timeout_s is not None and now_s - self.quiet_since_s > limits.idle_timeout_s:
-            self._late(f"sent nothing for {limits.idle_timeout_s:g} s")
+        what = overdue(
+            self.throttler.terms.limits,
+            age_s=now_s - self.granted_s,
+            quiet_s=now_s - self.quiet_since_s,
+            begun=self.responded,
+            endless=self.tunnel,
+        )
+        if what is not None:
+            self._late(what)
 
     def failure(self, error: Exception, *, close: bool) -> bytes:
         """Return what the client is sent where there is no answer."""
