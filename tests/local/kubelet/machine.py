@@ -200,6 +200,14 @@ def deployment_of(name: str, spec: Object, replicas: int = 1) -> Object:
     }
 
 
+def alive(pid: int) -> bool:
+    """Whether a process runs; it may end between two looks at it."""
+    try:
+        return psutil.Process(pid).status() not in {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD}
+    except psutil.NoSuchProcess:
+        return False
+
+
 def pod(name: str, spec: Object) -> Object:
     metadata = {"name": name, "namespace": "default", "labels": {"app": name}}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}

@@ -17,6 +17,7 @@ import pytest_asyncio
 
 from tests.local.kubelet.machine import (
     Machine,
+    alive,
     container_status,
     deployment,
     is_ready,
@@ -86,9 +87,18 @@ async def family(kubelet: Machine, found: Object) -> list[int]:
 
 async def all_gone(kubelet: Machine, pids: list[int]) -> None:
     async def gone() -> bool:
-        return not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in pids)
+        return not any(alive(pid) for pid in pids)
 
     await kubelet.wait(gone, "no process is left")
+
+
+async def none_left(kubelet: Machine) -> None:
+    """Not of the pods, nor of those that wait to end them."""
+
+    async def none() -> bool:
+        return not kubelet.processes()
+
+    await kubelet.wait(none, "nobody of this machine lives")
 
 
 async def test_kill_9_of_the_kubelet_leaves_no_process(kubelet: Machine) -> None:
@@ -98,7 +108,7 @@ async def test_kill_9_of_the_kubelet_leaves_no_process(kubelet: Machine) -> None
     pids = await family(kubelet, found)
     await kubelet.kill()
     await all_gone(kubelet, pids)
-    assert kubelet.processes() == []
+    await none_left(kubelet)
 
 
 async def test_kill_9_of_kubelet_and_shim_is_cleaned_up_by_the_next_start(kubelet: Machine) -> None:
@@ -181,7 +191,7 @@ async def test_sigterm_ends_all_pods_and_leaves_the_objects(kubelet: Machine) ->
     pids = [pid for each in await kubelet.wait(both, "both run") for pid in await family(kubelet, each)]
     assert await kubelet.stop() == 0
     await all_gone(kubelet, pids)
-    assert kubelet.processes() == []
+    await none_left(kubelet)
     kept = await kubelet.get(DEPLOYMENT, "asked")
     assert kept is not None
     assert kept["spec"]["replicas"] == 2

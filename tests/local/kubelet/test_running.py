@@ -18,6 +18,7 @@ import pytest_asyncio
 
 from tests.local.kubelet.machine import (
     Machine,
+    alive,
     condition,
     container_status,
     deployment,
@@ -65,10 +66,6 @@ async def created(kubelet: Machine, *objects: Object) -> AsyncIterator[None]:
 def state(pod: Object, name: str, index: int = 0) -> Object | None:
     found: Object | None = (container_status(pod, index).get("state") or {}).get(name)
     return found
-
-
-def alive(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
 def log_of(kubelet: Machine, pod: Object, run: int = 0, container: str = "main") -> str:
