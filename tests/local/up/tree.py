@@ -118,7 +118,7 @@ def growing(folder: Path, *stages: tuple[Service, ...], patience: Patience = QUI
 
 def main(role: str, plan: Path, *rest: str) -> int:
     if role == "front":
-        # Whoever runs the tests, nohup for one, may have had these ignored; a front goes on ignoring what it is told to.
+        # Whoever runs the tests, nohup for one, may have had these ignored, and a front goes on ignoring them.
         for number in (signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
         return front.run([sys.executable, "-m", "tests.local.up.tree", "supervisor", str(plan)], last_s=1.0)
