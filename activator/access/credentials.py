@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 AUTHORIZATION, API_KEY = b"authorization", b"x-api-key"
@@ -23,14 +23,12 @@ NOTHING = Shown()
 TWICE = Shown(twice=True)
 
 
-def in_lines(lines: Sequence[bytes]) -> Shown:
-    """Read flat lines of HTTP/1.1 (name, colon, value, CRLF, …)."""
-    found = [(lines[at], lines[at + 2]) for at in range(0, len(lines), 4) if len(lines[at]) in _LENGTHS]
-    return of(found) if found else NOTHING
-
-
-def of(pairs: Iterable[tuple[bytes, bytes]]) -> Shown:
+def of(pairs: Sequence[tuple[bytes, bytes]]) -> Shown:
     """Read header fields, whatever the case of their names."""
+    if len(pairs) == 1:
+        ((name, value),) = pairs
+        if name == AUTHORIZATION and value[:7] == b"Bearer ":  # as nearly all are
+            return Shown(None, value[7:].strip())
     api_key = authorization = None
     for name, value in pairs:
         if len(name) not in _LENGTHS:
@@ -48,14 +46,6 @@ def of(pairs: Iterable[tuple[bytes, bytes]]) -> Shown:
         return NOTHING if api_key is None else Shown(api_key)
     scheme, _, token = authorization.strip().partition(b" ")
     return Shown(api_key, token.strip() if scheme.lower() == b"bearer" else None)
-
-
-def take_out(lines: list[bytes], name: bytes) -> None:
-    """Take the only header of this name, in lower case, out of flat lines."""
-    for at in range(0, len(lines), 4):
-        if len(lines[at]) == len(name) and lines[at].lower() == name:
-            del lines[at : at + 4]
-            return
 
 
 _LENGTHS = frozenset(map(len, HEADERS))

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from activator.access import limits
 from activator.access.credentials import API_KEY, AUTHORIZATION, KEY_PREFIX, NOTHING, Shown
 from activator.access.grant import ANONYMOUS, Caller, Grant, printable
-from activator.access.keys import KeyRing, read_key
+from activator.access.keys import KeyRing, digest_of_key
 from activator.access.limits import Usage
 from activator.access.public import is_public
 from activator.access.tokens import Issuer, UnknownSignerError, issuer_of
@@ -127,13 +127,13 @@ class Guard:
         return self._by_token(policy, bearer, shown, wall_s) if policy.jwt else ANONYMOUS
 
     def _by_key(self, policy: Policy, raw: bytes, header: bytes, shown: Shown, wall_s: float) -> Caller:
-        read, found, complete = read_key(raw), None, True
+        digest, found, complete = digest_of_key(raw), None, True
         for name in policy.keys:
             ring = self.sources.rings.get((self.key[0], name))
             if ring is None:
                 complete = False
-            elif read is not None:
-                found = ring.find(*read) or found
+            elif digest is not None:
+                found = ring.find(raw, digest) or found
         if found is None:
             raise self._unauthorized("there is no such key", shown) if complete else self._unavailable()
         entry = found.entry

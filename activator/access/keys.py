@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import hmac
-
 from activator.access import credentials, limits
 from activator.access.grant import Caller
 from activator.access.limits import Usage
 from torpor.errors import InvalidInputError
-from torpor.spec.apikeys import KEY, KeyEntry, digest_of, read_entry
+from torpor.spec.apikeys import KeyEntry, digest_of, read_entry
 from torpor.spec.kinds import Object, key_of
 
-_NOBODY = bytes(32)
-"""What is compared with where there is no such id. No key has this digest, as far as anybody knows."""
 LONGEST = 128
 """Bytes of anything that may be a key; longer ones are not looked at."""
 
@@ -20,9 +16,10 @@ LONGEST = 128
 class Key:
     """One key, and what it has used."""
 
-    __slots__ = ("callers", "entry", "usage")
+    __slots__ = ("begins", "callers", "entry", "usage")
 
     def __init__(self, place: str, id_: str, entry: KeyEntry, usage: Usage) -> None:
+        self.begins = f"tk_{id_}_".encode()
         self.entry = entry
         self.usage = usage
         who, name = f"key:{place}/{id_}".encode(), f"key:{entry.name or id_}"
@@ -34,11 +31,12 @@ class Key:
 class KeyRing:
     """The keys of a Secret."""
 
-    __slots__ = ("keys", "problems")
+    __slots__ = ("_by_digest", "keys", "problems")
 
     def __init__(self, keys: dict[bytes, Key], problems: tuple[str, ...] = ()) -> None:
         self.keys = keys
         """By their ids."""
+        self._by_digest = {key.entry.digest: key for key in keys.values()}
         self.problems = problems
         """Entries that cannot be read: nobody has these keys."""
 
@@ -63,14 +61,15 @@ class KeyRing:
             keys[id_.encode()] = Key(place, id_, entry, usage)
         return cls(keys, tuple(problems))
 
-    def find(self, digest: bytes, id_: bytes) -> Key | None:
-        """Return the key of this id, if its digest is this one."""
-        key = self.keys.get(id_)
-        fits = hmac.compare_digest(_NOBODY if key is None else key.entry.digest, digest)
-        return key if fits else None
+    def find(self, raw: bytes, digest: bytes) -> Key | None:
+        """Return the key that this is; `digest` is its own.
+
+        Nobody can tell by the time of a look-up by digest how near a guess was: what is near in digests is not in keys.
+        """
+        key = self._by_digest.get(digest)
+        return key if key is not None and raw.startswith(key.begins) else None
 
 
-def read_key(raw: bytes) -> tuple[bytes, bytes] | None:
-    """Return (digest, id) of what may be a key; None for what has not even its form."""
-    found = KEY.match(raw) if len(raw) <= LONGEST else None
-    return None if found is None else (digest_of(raw), found[1])
+def digest_of_key(raw: bytes) -> bytes | None:
+    """Return the digest of what may be a key; None for what has not even its length."""
+    return digest_of(raw) if len(raw) <= LONGEST else None

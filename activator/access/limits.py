@@ -35,7 +35,7 @@ class Usage:
 class Limited:
     """One quota and its use: of a caller, or of a service."""
 
-    __slots__ = ("pause_s", "policy", "quota", "rate", "slack_s", "usage", "what")
+    __slots__ = ("_lines", "_said", "pause_s", "policy", "quota", "rate", "slack_s", "usage", "what")
 
     def __init__(self, what: str, quota: Quota, usage: Usage) -> None:
         self.what = what
@@ -48,6 +48,8 @@ class Limited:
         self.slack_s = (rate.burst - 1) * self.pause_s + EPSILON
         """How early one may come: GCRA's tolerance."""
         self.policy = b'"%b";q=%d;w=%d' % (what.encode(), rate.count, rate.period_s) if quota.rate else b""
+        self._said = (-1, -1)
+        self._lines = b""
 
     def wait_s(self, now_s: float) -> float:
         """Return how long the next request has to wait; 0: it may come now."""
@@ -66,9 +68,21 @@ class Limited:
 
     def state(self, now_s: float) -> bytes:
         """Return what is left of it. `t` is when the burst is whole again."""
+        return b'"%b";r=%d;t=%d' % (self.what.encode(), self.left(now_s), self._again_s(now_s))
+
+    def lines(self, now_s: float) -> bytes:
+        """Return the lines that tell of it alone; those of the last time, where they are still true."""
+        if not self.policy:
+            return b""
+        said = (self.left(now_s), self._again_s(now_s))
+        if said != self._said:
+            self._said = said
+            self._lines = b"RateLimit-Policy: %b\r\nRateLimit: %b\r\n" % (self.policy, self.state(now_s))
+        return self._lines
+
+    def _again_s(self, now_s: float) -> int:
         behind_s = self.usage.due_s - now_s
-        again_s = math.ceil(behind_s) if behind_s > 0 else 0
-        return b'"%b";r=%d;t=%d' % (self.what.encode(), self.left(now_s), again_s)
+        return math.ceil(behind_s) if behind_s > 0 else 0
 
 
 _ANY = Rate(1)
@@ -119,6 +133,8 @@ def leave(limits: tuple[Limited, ...]) -> None:
 
 def told(limits: tuple[Limited, ...], now_s: float) -> bytes:
     """Return the lines of draft-ietf-httpapi-ratelimit-headers: what is allowed, and what is left of it."""
+    if len(limits) == 1:
+        return limits[0].lines(now_s)
     rated = [each for each in limits if each.policy]
     if not rated:
         return b""

@@ -42,6 +42,7 @@ REQUEST_SPECIAL = (
     HOP_BY_HOP
     | PRUNED
     | {
+        b"authorization",
         b"prefer",
         b"torpor-deadline",
         b"torpor-priority",
@@ -52,13 +53,14 @@ REQUEST_SPECIAL = (
         b"knative-serving-tag",
         b"traceparent",
         b"tracestate",
+        b"x-api-key",
         b"x-forwarded-for",
         b"x-forwarded-host",
         b"x-forwarded-proto",
         b"x-request-id",
     }
 )
-"""Fields of a request that are read here; all others go on as they are."""
+"""Fields of a request that are looked at here; all others go on as they are."""
 
 # The id of the request goes with every answer: ours, which is also what the pod was told.
 RESPONSE_SPECIAL = HOP_BY_HOP | {b"content-length", b"x-request-id"}

@@ -45,6 +45,7 @@ class RequestReader:
         "_rare",
         "_replaying",
         "_scheme",
+        "_shown",
         "_size",
         "_state",
         "_trailers",
@@ -73,6 +74,8 @@ class RequestReader:
         self._state: bytes | None = None
         self._length: int | None = None
         self._rare: dict[bytes, bytes] | None = None
+        self._shown: list[tuple[bytes, bytes]] = []
+        """Credentials, which are not among the lines, by their names in lower case."""
         self._exchange: Exchange | None = None
         self._trailers: list[bytes] | None = None
         self._size = 0
@@ -127,8 +130,8 @@ class RequestReader:
             self._unmoved = 0
             return
         self._unmoved += size
-        lines = self._lines if self._trailers is None else self._trailers
-        if self._unmoved > self._door.limits.head_bytes or len(lines) > self._most_lines:
+        lines = len(self._lines) + 4 * len(self._shown) if self._trailers is None else len(self._trailers)
+        if self._unmoved > self._door.limits.head_bytes or lines > self._most_lines:
             self._refuse(self._too_large())
 
     def _refuse(self, error: Exception) -> None:
@@ -162,6 +165,8 @@ class RequestReader:
         self._lines.clear()
         self._host = self._id = self._length = self._rare = self._trailers = self._exchange = None
         self._parent = self._state = None
+        if self._shown:
+            self._shown = []
         self._unmoved = 0
         self.begun += 1
         self.in_head = self.incomplete = True
@@ -185,6 +190,8 @@ class RequestReader:
             self._length = int(value)  # the parser has made sure that it is digits, and that there is only one
         elif lower in identity.HEADERS:
             self._on_identity(lower, value)
+        elif lower in credentials.HEADERS:
+            self._shown.append((lower, value))
         else:
             if self._rare is None:
                 self._rare = {}
@@ -222,7 +229,7 @@ class RequestReader:
         try:
             door = self._door
             entry, target = door.router.find(host, url)
-            if entry.guard is not None:
+            if entry.guard is not None or self._shown:
                 marks = self._admit(entry.guard, method, target, exchange, marks)
             if target[:9] == own.PATH:
                 self._begin(own.Polled(exchange, method, target, entry.namespace))
@@ -245,7 +252,8 @@ class RequestReader:
         self._client.begin(exchange)
 
     def _bounded(self, head: bytes) -> bytes:
-        if len(head) > self._door.limits.head_bytes or len(self._lines) > self._most_lines:
+        lines = len(self._lines) + 4 * len(self._shown)
+        if len(head) > self._door.limits.head_bytes or lines > self._most_lines:
             raise self._too_large()
         return head
 
@@ -319,6 +327,7 @@ class RequestReader:
         dropped = nominated(rare.get(b"connection", b""))
         if dropped:
             self._lines = without(self._lines, dropped)
+            self._shown = [pair for pair in self._shown if pair[0] not in dropped]
         return host, target, marks
 
     def _read_target(self, method: bytes) -> tuple[bytes | None, bytes]:
@@ -338,15 +347,18 @@ class RequestReader:
         entry, lines = (entry, b"") if tag is None else tagged(entry, tag)
         return entry, lines if self._parent is None else lines + identity.trace_lines(self._parent, self._state)
 
-    def _admit(self, guard: Guard, method: bytes, target: bytes, exchange: Exchange, marks: bytes) -> bytes:
-        """Let the request in, or raise why not; returns what the pod is told of it, which is not its credential."""
-        clock, shown = self._door.clock, credentials.in_lines(self._lines)
+    def _admit(self, guard: Guard | None, method: bytes, target: bytes, exchange: Exchange, marks: bytes) -> bytes:
+        """Let the request in, or raise why not; returns what the pod is told of it, which is no credential of ours."""
+        if guard is None:
+            return marks + _written(self._shown)
+        clock, shown = self._door.clock, credentials.of(self._shown) if self._shown else credentials.NOTHING
         now_s, wall_s = clock.monotonic(), clock.wall()
         grant = guard.admit(method, target, shown, now_s, wall_s, counted=target[:9] != own.PATH)
         exchange.grant = grant
         exchange.echo += grant.lines
-        if grant.stripped:
-            credentials.take_out(self._lines, grant.stripped)
+        kept = [pair for pair in self._shown if pair[0] != grant.stripped] if self._shown else None
+        if kept:
+            marks += _written(kept)
         if grant.caller.batch:
             marks = asked.as_batch(marks)
         return marks + grant.caller.mark
@@ -394,3 +406,8 @@ class RequestReader:
 
     def _too_long(self) -> TooLargeError:
         return TooLargeError(f"the body is over the limit of {self._door.limits.body_bytes} bytes")
+
+
+def _written(pairs: list[tuple[bytes, bytes]]) -> bytes:
+    """Return fields as the lines of a head."""
+    return b"".join(b"%b: %b\r\n" % pair for pair in pairs)

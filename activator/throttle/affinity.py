@@ -53,11 +53,13 @@ P = TypeVar("P", bound=Member)
 class Sessions(Generic[P]):
     """Where the sessions of one revision are at home."""
 
-    __slots__ = ("_members", "_named", "_ring", "affinity")
+    __slots__ = ("_line", "_members", "_named", "_ring", "affinity")
 
     def __init__(self, affinity: Affinity) -> None:
         self.affinity = affinity
         self._named = _pattern(affinity)
+        self._line = b"\r\n%b: " % affinity.name.encode() if affinity.by == "header" else b""
+        """What is before the name, where the client writes the header as the annotation does."""
         self._members: frozenset[P] = frozenset()
         self._ring: list[tuple[int, str, P]] = []
         """Where each arc ends, and whose it is; ordered."""
@@ -84,6 +86,10 @@ class Sessions(Generic[P]):
 
     def named_in(self, head: bytes) -> bytes | None:
         """Return the name of the session that a request's head tells; None where it tells none."""
+        at = head.find(self._line) if self._line else -1
+        if at >= 0:
+            begin = at + len(self._line)
+            return head[begin : head.index(b"\r\n", begin)].strip() or None
         found = self._named.search(head)
         return found[1].strip() or None if found else None
 

@@ -24,11 +24,11 @@ from activator.proxy.client import ClientConnection
 from activator.proxy.door import Door
 from activator.proxy.pool import Pool
 from activator.proxy.upstream import Upstream
-from activator.routing.table import Router, build
+from activator.routing.table import Router, guarded, merge, read
 from activator.settings import ClientLimits, PodLimits, Waiting
 from activator.throttle.throttler import Hooks
 from activator.throttle.throttlers import Throttlers
-from scripts.benchmarks.activator.door import DOMAIN, HOST, SESSION, objects
+from scripts.benchmarks.activator.door import DOMAIN, HOST, KEY, SESSION, lock, objects
 from torpor.aio.clock import SystemClock
 from torpor.kube import Change
 from torpor.spec.kinds import REVISION, key_of
@@ -37,7 +37,8 @@ BODY = b'{"inputs":[{"name":"x","shape":[1,4],"datatype":"FP32","data":[1.0,2.0,
 ANSWER = b'{"model_name":"m","outputs":[{"name":"y","shape":[1,1],"datatype":"FP32","data":[10.0]}]}'
 HEAD = f"POST /v2/models/m/infer HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\n"
 EXTRA = (
-    f"{SESSION}: session-1\r\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n"
+    f"{SESSION}: session-1\r\nAuthorization: Bearer {KEY}\r\n"
+    "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n"
     "tracestate: vendor=value\r\nX-Request-Id: 0af7651916cd43dd\r\n"
 )
 RESPONSE = (
@@ -78,7 +79,8 @@ class HotPath:
         for kind, obj in told:
             tell = throttlers.revision_changed if kind is REVISION else throttlers.slice_changed
             tell(Change(kind, key_of(obj), None, obj))
-        door = Door(Router(build([route], DOMAIN)), throttlers, self._pool, limits, clock)
+        table = merge([guarded(read(route, DOMAIN, {}), lock() if all_on else None)], DOMAIN)
+        door = Door(Router(table), throttlers, self._pool, limits, clock)
         self._client = ClientConnection(door)
         self._client.connection_made(_Nowhere())
         (pod,) = next(iter(throttlers)).pods

@@ -85,7 +85,8 @@ async def test_the_time_in_the_queue_is_taken_from_the_deadline() -> None:
 async def test_a_call_that_expires_while_it_is_served() -> None:
     """The pod is told to stop, the client that it was too late."""
     async with served() as (door, made, _), raw(door.server.ports[-1]) as patient:
-        number = await patient.ask("Hold", b"late", ("grpc-timeout", "200000u"))
+        await patient.answer(await patient.ask("Echo", b"first"))  # there is a connection then: the time is for the call
+        number = await patient.ask("Hold", b"late", ("grpc-timeout", "500m"))
         answer = await patient.answer(number)
         assert answer.headers["grpc-status"] == "4"
         assert "before the pod had answered" in answer.headers["grpc-message"]
