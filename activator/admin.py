@@ -15,7 +15,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from torpor.errors import NotFoundError, SettingError, TorporError, UnauthorizedError
+from activator.peers.counts import BODY_BYTES, Message, decode
+from activator.peers.team import PATH
+from torpor.errors import NotFoundError, SettingError, TooLargeError, TorporError, UnauthorizedError
 from torpor.telemetry import metrics
 from torpor.web.listen import listening
 from torpor.web.server import Server, Times
@@ -29,12 +31,15 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 @contextlib.asynccontextmanager
-async def serving(token_file: Path, host: str, port: int, collector: Collector) -> AsyncIterator[int]:
+async def serving(
+    token: str, host: str, port: int, collector: Collector, hear: Callable[[Message], None]
+) -> AsyncIterator[int]:
     """Listen and answer while the body runs; gives the port, also where the system chose it.
 
-    `collector` adds what it knows to the metrics.
+    `token` is what requests must bear. `collector` adds what it knows to the metrics. `hear` takes in what another
+    activator counts.
     """
-    app = build(read_token(token_file))
+    app = build(token, hear)
     with listening(host, port, host_key="--host", port_key="--admin-port") as listener:
         server = Server(app, Times(IDLE_S, DRAIN_S), signals=False)
         metrics.REGISTRY.register(collector)
@@ -58,10 +63,19 @@ def read_token(path: Path) -> str:
     return token
 
 
-def build(token: str) -> Starlette:
+def build(token: str, hear: Callable[[Message], None]) -> Starlette:
     """Return the application."""
+
+    async def counts(request: Request) -> Response:
+        hear(decode(await _body(request)))
+        return Response(status_code=204)
+
     return Starlette(
-        routes=[Route("/healthz", _healthz), Route("/metrics", _guarded(_metrics, token))],
+        routes=[
+            Route("/healthz", _healthz),
+            Route("/metrics", _guarded(_metrics, token)),
+            Route(PATH, _guarded(counts, token), methods=["POST"]),
+        ],
         exception_handlers={HTTPException: _not_found, TorporError: _refuse},
     )
 
@@ -85,6 +99,16 @@ async def _healthz(_: Request) -> Response:
 async def _metrics(_: Request) -> Response:
     body, media_type = metrics.exposition()
     return Response(body, headers={"Content-Type": media_type})
+
+
+async def _body(request: Request) -> bytes:
+    """Return a message's body; raises TooLargeError."""
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > BODY_BYTES:
+            raise TooLargeError(f"the body is over the limit of {BODY_BYTES} bytes")
+    return bytes(body)
 
 
 async def _not_found(request: Request, error: Exception) -> Response:

@@ -16,6 +16,7 @@ from activator.autoscaler.cluster import ClusterDefaults
 from activator.autoscaler.loop import Autoscaler
 from activator.export import DoorCollector
 from activator.grpc.client import ClientLine
+from activator.peers.team import Identity, Team
 from activator.proxy.door import Door
 from activator.proxy.pool import Pool
 from activator.proxy.server import Server
@@ -59,7 +60,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             Informer(cluster, kind, labels=names.REVISION) for kind in (ENDPOINT_SLICE, POD, DEPLOYMENT)
         )
         # Who may come in.
-        told = Recorder(cluster, "torpor-activator")
+        told, recorder = (Recorder(cluster, f"torpor-{who}") for who in ("activator", "autoscaler"))
         locks = Locks(routes, told, clock)
         informers = [routes, configurations, revisions, slices, pods, deployments, *locks.informers(cluster)]
 
@@ -93,11 +94,12 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         locks.on_policy = follower.reread
 
         # How many pods there are for them.
-        recorder = Recorder(cluster, "torpor-autoscaler")
-        autoscaler = Autoscaler(cluster, deployments, revisions, routes, throttlers, recorder, clock, Defaults())
+        team = Team(cluster, settings.namespace, throttlers, clock, throttlers.set_share)
+        autoscaler = Autoscaler(cluster, deployments, revisions, routes, team, recorder, clock, Defaults(), team)
+        team.on_lead, team.on_wake = autoscaler.lead, autoscaler.poke
         cluster_defaults = ClusterDefaults(cluster, recorder, autoscaler.use)
         autoscaler.follow(cluster_defaults.informer)
-        informers.append(cluster_defaults.informer)
+        informers += (cluster_defaults.informer, team.informer)
 
         # Where they come in.
         shelf = Shelf(settings.deferring)
@@ -108,9 +110,12 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         certificate = _certificate(settings, cluster, told, informers)
 
         work = (*(informer.run for informer in informers), recorder.run, told.run, autoscaler.run, server.watch)
-        at = (settings.host, settings.admin_port)
+        token, at = admin.read_token(settings.token_file), (settings.host, settings.admin_port)
         try:
-            async with admin.serving(settings.token_file, *at, DoorCollector(door)) as admin_port, beside(*work):
+            async with (
+                admin.serving(token, *at, DoorCollector(door), team.hear) as admin_port,
+                beside(*work, functools.partial(team.run, _identity(settings, token, admin_port))),
+            ):
                 if await done_before(stop, _synced(informers)):
                     follower.rebuild()
                     await _listen(server, door, settings, certificate)
@@ -125,6 +130,11 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
                 each.close()
             for other in (locks, wakes, watching, pool):
                 await other.close()
+
+
+def _identity(settings: Settings, token: str, admin_port: int) -> Identity:
+    """Return who we are for other activators."""
+    return Identity(settings.name, f"{settings.advertise}:{admin_port}", token)
 
 
 async def _synced(informers: Iterable[Informer]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import re
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
@@ -130,6 +132,12 @@ class Settings:
     """None: the credentials of the pod that we run in."""
     ready_fd: int | None = None
     """Gets one byte when the data ports are open."""
+    name: str = "activator"
+    """Unlike any other activator's of the same cluster."""
+    namespace: str = "default"
+    """Where the Leases are by which activators know of one another."""
+    advertise: str = "127.0.0.1"
+    """The address where the others reach our admin port."""
     grpc_port: int = 0
     tls_secret: tuple[str, str] | None = None
     """(namespace, name) of the Secret with the certificate of both data ports; None: they speak without TLS."""
@@ -192,10 +200,14 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     )
     parser.add_argument("--admin-port", default="9090", help="port for /metrics and /healthz; 0 is any that is free")
     parser.add_argument("--domain", default="localhost", help="what the hosts of services end with")
+    parser.add_argument("--name", help="unlike any other activator's; default: POD_NAME, or the machine's name")
+    parser.add_argument("--namespace", help="where the activators' Leases are; default: POD_NAMESPACE, or default")
+    parser.add_argument("--advertise", help="address where others reach the admin port; default: POD_IP, or --host")
     parser.add_argument("--token-file", type=Path, required=True, help="whose contents admin requests must bear")
     parser.add_argument("--ready-fd", help="descriptor that gets one byte when the data ports are open")
     given = parser.parse_args(arguments)
     descriptor = given.ready_fd
+    listens = "127.0.0.1" if given.host in {"0.0.0.0", "::", ""} else given.host
     return Settings(
         host=given.host,
         http_port=read.port("--http-port", given.http_port),
@@ -204,6 +216,9 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         token_file=given.token_file,
         kubeconfig=given.kubeconfig,
         ready_fd=None if descriptor is None else read.integer("--ready-fd", descriptor, minimum=0, maximum=2**20),
+        name=_label("--name", given.name or environment.get("POD_NAME") or _machine()),
+        namespace=_label("--namespace", given.namespace or environment.get("POD_NAMESPACE") or "default"),
+        advertise=given.advertise or environment.get("POD_IP") or listens,
         grpc_port=read.port("--grpc-port", given.grpc_port),
         tls_secret=None if given.tls_secret is None else parse_secret("--tls-secret", given.tls_secret),
         streams=from_environment(StreamLimits(), environment),
@@ -213,6 +228,17 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         deferring=from_environment(Deferring(), environment),
         leaving=from_environment(Leaving(), environment),
     )
+
+
+def _machine() -> str:
+    """Return the machine's name, as far as it can be an object's."""
+    return re.sub(r"[^a-z0-9-]+", "-", socket.gethostname().lower()).strip("-")[:40] or "activator"
+
+
+def _label(key: str, raw: str) -> str:
+    if not all(DNS_LABEL.match(label) for label in raw.split(".")):
+        raise SettingError(key, raw, "use lower-case letters, digits, '-' and '.'")
+    return raw
 
 
 def _domain(key: str, raw: str) -> str:

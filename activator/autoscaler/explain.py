@@ -7,7 +7,7 @@ import math
 from activator.autoscaler.decide import Decision, Policy, Reason, Snapshot
 
 _WORDS = {
-    Reason.NO_DATA: "nothing is known of its load",
+    Reason.NO_DATA: "not enough is known of its load",
     Reason.STABLE: "its load over the stable window",
     Reason.PANIC: "a sudden load (panic)",
     Reason.PANIC_HOLD: "a panic that is not over yet",

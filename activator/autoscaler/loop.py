@@ -49,6 +49,29 @@ class Loads(Protocol):
         """Hand out slots again."""
 
 
+class Team(Protocol):
+    """Whether it is us who decide: `activator.peers.team.Team` fits."""
+
+    leads: bool
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that is to be known has been told."""
+
+    def wake(self, revision: Key) -> None:
+        """Tell who leads that a request waits."""
+
+
+class Alone:
+    """Nobody else is there."""
+
+    leads = True
+    complete = True
+
+    def wake(self, revision: Key) -> None:
+        """There is nobody to tell."""
+
+
 class Autoscaler:
     """Call `poke` when a request finds no pod; `run` does the rest.
 
@@ -65,7 +88,11 @@ class Autoscaler:
         recorder: Recorder,
         clock: Clock,
         defaults: Defaults,
+        team: Team | None = None,
     ) -> None:
+        self._team = Alone() if team is None else team
+        self._led_s = -math.inf
+        """Since when it is us who decide."""
         self._cluster = cluster
         self._informers = [deployments, revisions, routes]
         self._revisions = revisions
@@ -92,10 +119,21 @@ class Autoscaler:
 
     def poke(self, revision: Key) -> None:
         """Wake a revision at once: a request waits for it. Cheap, never blocks, and may be called for each request."""
+        if not self._team.leads:
+            self._team.wake(revision)
+            return
         self._poked.add(revision)
         self._awake.add(revision)
         # Not in a hurry: after a failure the queue backs off, however many requests come meanwhile.
         self._queue.add(revision, hurry=False)
+
+    def lead(self) -> None:
+        """Begin to decide. Nothing is known but what there is, so for one stable window nothing is taken away."""
+        self._led_s = self._clock.monotonic()
+        for watch in self._watched.values():
+            watch.rest()
+            watch.memory = None
+        self._awake |= self._watched.keys()
 
     def follow(self, informer: Informer) -> None:
         """Decide nothing before this one has been read either; before `run`."""
@@ -124,6 +162,8 @@ class Autoscaler:
         """Put what went on since the last sample into the windows."""
         start_s, self._sampled_s = self._sampled_s, self._clock.monotonic()
         reports = {report.revision: report for report in self._loads.report(self._sampled_s)}
+        if not self._team.leads:
+            return  # who leads has been told
         self._awake |= reports.keys()
         self._poked.clear()  # the reports know of those requests now
         for key in self._awake & self._watched.keys():
@@ -131,6 +171,8 @@ class Autoscaler:
 
     def tick(self) -> None:
         """Decide for every revision that is not asleep, and have those scaled whose decision is not what there is."""
+        if not self._team.leads:
+            return
         began = self._clock.monotonic()
         while self._alarms and self._alarms[0][0] <= began:
             due_s, key = heapq.heappop(self._alarms)
@@ -188,11 +230,18 @@ class Autoscaler:
             wall_s=self._clock.wall(),
             purse=self._purses[key[0]],
         )
-        return policy, seen, watch.decide(seen, policy, revision)
+        decision = watch.decide(seen, policy, revision)
+        if decision.pods < seen.replicas and not self._knows_enough(policy, seen.now_s):
+            decision = Decision(seen.replicas, Reason.NO_DATA, decision.memory)
+        return policy, seen, decision
+
+    def _knows_enough(self, policy: Policy, now_s: float) -> bool:
+        """Tell whether what is known is all there is: only then is anything taken away."""
+        return self._team.complete and now_s - self._led_s >= policy.scaling.stable_window_s
 
     async def _scale(self, key: Key) -> None:
         """Bring one Deployment to what is right at this moment; one at a time per revision, so no wake is lost."""
-        watch = self._watched.get(key)
+        watch = self._watched.get(key) if self._team.leads else None
         decided = None if watch is None else self._decide(key, watch)
         if watch is None or decided is None or decided[2].pods == watch.replicas:
             return

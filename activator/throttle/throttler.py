@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from activator.throttle.line import Line, Ticket
 from activator.throttle.pod import Endpoint, Pod
 from activator.throttle.remembered import Metadata
 from activator.throttle.report import LoadReport, RevisionKey
+from activator.throttle.share import ALL, Share, slots
 from torpor.aio.backoff import Backoff
 from torpor.aio.clock import Clock
 from torpor.errors import (
@@ -36,6 +37,8 @@ RAMP_S = 1.0
 """A pod without limit may have twice as many requests each time this passes: endless streams must not block it."""
 THAW_S = 1.0
 """After a scale to zero was asked for: in this time its pods are gone from the endpoints, or they stay."""
+DEAL_S = 2.0
+"""After activators or pods have changed: in this time everybody knows, and uses no slot that became another's."""
 EJECTION = Backoff(first_s=0.05, limit_s=2.0)
 QUEUE_BYTES = 2**26
 
@@ -147,8 +150,10 @@ class Throttler:
         *,
         queue_bytes: int = QUEUE_BYTES,
         budget: Budget | None = None,
+        share: Share = ALL,
     ) -> None:
         self.key = key
+        self._share = share
         self._terms = terms
         self.sessions: Sessions[Pod] | None = None if terms.affinity is None else Sessions(terms.affinity)
         self.counters = Counters()
@@ -185,7 +190,7 @@ class Throttler:
         self._reported_s = clock.monotonic()
         self._timers: dict[Pod | str, Timer] = {}
         self._closed = False
-        self._assigning = self._again = False
+        self._assigning = self._again = self._shared = False
         self.unwanted: Callable[[float], None] | None = None
         """Called where a pod has room and nobody waits, by whoever takes slots that nobody else wants."""
 
@@ -493,6 +498,7 @@ class Throttler:
         if fresh and not before:
             self._history.started(now_s, self._terms.activation_timeout_s)
         self._pods = {at: before.get(at) or Pod(at, self._first_limit()) for at in endpoints}
+        self._deal(before)
         if self.sessions is not None:
             self.sessions.set_pods(self._pods.values())
             self._settle()
@@ -510,6 +516,38 @@ class Throttler:
             self.fail_waiting(self._failure, now_s)
         if self._queue and not self._open:
             self._hooks.on_demand(self.key)
+
+    def set_share(self, share: Share, now_s: float) -> None:
+        """Take in which part of every pod's slots is ours."""
+        self._share = share
+        self._deal(self._pods)
+        self._assign(now_s)
+
+    def _deal(self, known: Mapping[Endpoint, Pod]) -> None:
+        """Give every pod the slots that are ours.
+
+        More of a pod that was known are ours in a moment only: they are another's, which may not know it yet.
+        """
+        concurrency, share = self._terms.limits.concurrency, self._share
+        if not concurrency or not (share.members > 1 or self._shared):
+            return
+        self._shared, waits = True, False
+        least = int(self.sessions is not None and self.sessions.affinity.strict)  # no other pod will do
+        for position, at in enumerate(sorted(self._pods, key=lambda at: (at.uid, at.host, at.port))):
+            pod, ours = self._pods[at], max(least, slots(concurrency, position, len(self._pods), share))
+            if at in known and ours > pod.limit:
+                waits = True
+            else:
+                pod.limit = ours
+        if waits:
+            self._start_timer("deal", DEAL_S, self._dealt)
+        else:
+            self._shared = share.members > 1
+
+    def _dealt(self) -> None:
+        del self._timers["deal"]
+        self._deal({})
+        self._assign(self._clock.monotonic())
 
     def set_failure(self, failure: str | None, now_s: float) -> None:
         """Take in why no pod starts at present; None where nothing speaks against it."""

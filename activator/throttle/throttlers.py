@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from activator.throttle import read
 from activator.throttle.pod import Endpoint
 from activator.throttle.report import LoadReport, RevisionKey
+from activator.throttle.share import ALL, Share
 from activator.throttle.throttler import QUEUE_BYTES, Budget, Hooks, Terms, Throttler
 from torpor.aio.clock import Clock
 from torpor.errors import InvalidInputError
@@ -66,11 +67,19 @@ class Throttlers:
         self._verdicts: dict[RevisionKey, read.Verdict] = {}
         # Those that were not seen yet: since when, and what is said should they never come.
         self._expected: dict[RevisionKey, tuple[float, str]] = {}
+        self._share = ALL
         # Same as the dictionary's own method: the hot path's look-up.
         self.get = self._of.get
 
     def __iter__(self) -> Iterator[Throttler]:
         return iter(self._of.values())
+
+    def set_share(self, share: Share) -> None:
+        """Take in which part of every pod's slots is ours."""
+        self._share = share
+        now_s = self._clock.monotonic()
+        for throttler in self._of.values():
+            throttler.set_share(share, now_s)
 
     # --- what the informers tell -------------------------------------------------------------------------------
 
@@ -194,6 +203,7 @@ class Throttlers:
             self._clock,
             queue_bytes=self._queue_bytes,
             budget=self._budget,
+            share=self._share,
         )
 
     def _terms(self, key: RevisionKey, revision: Object) -> Terms:

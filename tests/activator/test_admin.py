@@ -12,7 +12,9 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from activator import admin
-from torpor.errors import SettingError
+from activator.peers.counts import BODY_BYTES, Counts, Message, encode
+from activator.throttle.report import LoadReport
+from torpor.errors import ConflictError, SettingError
 from torpor.telemetry import metrics
 
 TOKEN = "s3cret"
@@ -25,11 +27,8 @@ class One(Collector):
         yield GaugeMetricFamily("torpor_test_one", "One.", value=1)
 
 
-@pytest.fixture
-def token_file(tmp_path: Path) -> Path:
-    path = tmp_path / "token"
-    path.write_text(TOKEN + "\n")
-    return path
+def nobody(_: Message) -> None:
+    """There is no other activator."""
 
 
 @pytest.mark.parametrize(
@@ -46,12 +45,10 @@ def token_file(tmp_path: Path) -> Path:
         pytest.param(b"Bearer \xff\xfe", 401, id="no text"),
     ],
 )
-async def test_metrics_are_for_those_who_bear_the_token(
-    token_file: Path, authorization: str | bytes | None, status: int
-) -> None:
+async def test_metrics_are_for_those_who_bear_the_token(authorization: str | bytes | None, status: int) -> None:
     """The others are told how to ask."""
     headers = {} if authorization is None else {"Authorization": authorization}
-    async with admin.serving(token_file, "127.0.0.1", 0, One()) as port, httpx.AsyncClient() as http:
+    async with admin.serving(TOKEN, "127.0.0.1", 0, One(), nobody) as port, httpx.AsyncClient() as http:
         answer = await http.get(f"http://127.0.0.1:{port}/metrics", headers=headers)  # type: ignore[arg-type]
     assert answer.status_code == status
     if status == 200:
@@ -64,9 +61,9 @@ async def test_metrics_are_for_those_who_bear_the_token(
         assert TOKEN not in answer.text
 
 
-async def test_a_sign_of_life_is_for_everybody_and_nothing_else_is_there(token_file: Path) -> None:
+async def test_a_sign_of_life_is_for_everybody_and_nothing_else_is_there() -> None:
     """404 and 405 are said plainly; afterwards the port is closed and the metrics are gone."""
-    async with admin.serving(token_file, "127.0.0.1", 0, One()) as port, httpx.AsyncClient() as http:
+    async with admin.serving(TOKEN, "127.0.0.1", 0, One(), nobody) as port, httpx.AsyncClient() as http:
         url = f"http://127.0.0.1:{port}"
         assert (await http.get(f"{url}/healthz")).status_code == 200
         nothing = await http.get(f"{url}/nothing")
@@ -79,19 +76,54 @@ async def test_a_sign_of_life_is_for_everybody_and_nothing_else_is_there(token_f
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\n", b"\xff"], ids=["no file", "empty", "blank", "no text"])
-async def test_a_token_file_without_a_token_is_refused(tmp_path: Path, content: bytes | None) -> None:
+def test_a_token_file_without_a_token_is_refused(tmp_path: Path, content: bytes | None) -> None:
     """An empty token would let everybody in."""
     path = tmp_path / "token"
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(SettingError, match=r"--token-file: .*token' is not allowed; a file with a token is needed"):
-        async with admin.serving(path, "127.0.0.1", 0, One()):
-            pytest.fail("it served")
+        admin.read_token(path)
 
 
-async def test_a_port_that_is_taken_is_named(token_file: Path) -> None:
+async def test_a_port_that_is_taken_is_named() -> None:
     """One line says which."""
-    async with admin.serving(token_file, "127.0.0.1", 0, One()) as port:
+    async with admin.serving(TOKEN, "127.0.0.1", 0, One(), nobody) as port:
         with pytest.raises(SettingError, match=rf"--admin-port: {port} .* a port is needed that is free on 127.0.0.1"):
-            async with admin.serving(token_file, "127.0.0.1", port, One()):
+            async with admin.serving(TOKEN, "127.0.0.1", port, One(), nobody):
                 pytest.fail("it served")
+
+
+def test_a_token_is_what_its_file_says(tmp_path: Path) -> None:
+    """But for white space around it."""
+    (tmp_path / "token").write_text(f"{TOKEN}\n")
+    assert admin.read_token(tmp_path / "token") == TOKEN
+
+
+COUNTS = encode(Message("other", "run", (Counts(1, 1.0, (LoadReport(("ns", "app"), 1.5, 2, 1, 0, 0),)),), ()))
+
+
+@pytest.mark.parametrize(
+    ("token", "body", "error", "status", "heard"),
+    [
+        pytest.param(TOKEN, COUNTS, None, 204, 1, id="taken in"),
+        pytest.param("other", COUNTS, None, 401, 0, id="another token"),
+        pytest.param(TOKEN, b"{}", None, 400, 0, id="no counts"),
+        pytest.param(TOKEN, COUNTS, ConflictError("activator a does not lead"), 409, 0, id="no leader"),
+        pytest.param(TOKEN, b" " * (BODY_BYTES + 1), None, 413, 0, id="too long"),
+    ],
+)
+async def test_counts_of_others(token: str, body: bytes, error: Exception | None, status: int, heard: int) -> None:
+    """Are taken in by who leads, from those who bear the token."""
+    taken: list[Message] = []
+
+    def hear(message: Message) -> None:
+        if error is not None:
+            raise error
+        taken.append(message)
+
+    async with admin.serving(TOKEN, "127.0.0.1", 0, One(), hear) as port, httpx.AsyncClient() as http:
+        headers = {"Authorization": f"Bearer {token}"}
+        answer = await http.post(f"http://127.0.0.1:{port}/peers/counts", content=body, headers=headers)
+    assert (answer.status_code, len(taken)) == (status, heard)
+    if heard:
+        assert taken[0].counts[0].reports[0].average_concurrency == 1.5

@@ -34,7 +34,11 @@ CONCERNS: dict[str, Any] = {
 
 def test_defaults_are_for_a_pod_in_a_cluster() -> None:
     """Its own credentials, the usual ports."""
-    assert parse(TOKEN, {}) == Settings(
+    pod = {"POD_NAME": "activator-7d9f", "POD_NAMESPACE": "torpor", "POD_IP": "10.1.2.3"}
+    assert parse(TOKEN, pod) == Settings(
+        name="activator-7d9f",
+        namespace="torpor",
+        advertise="10.1.2.3",
         host="127.0.0.1",
         http_port=8080,
         grpc_port=8081,
@@ -44,13 +48,29 @@ def test_defaults_are_for_a_pod_in_a_cluster() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("machine", "name"),
+    [
+        pytest.param("box-1", "box-1", id="a label"),
+        pytest.param("My_Mac.local", "my-mac-local", id="no label"),
+        pytest.param("\u00fc", "activator", id="nothing of it can be one"),
+    ],
+)
+def test_who_is_no_pod_goes_by_its_machines_name(machine: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As far as that can be an object's."""
+    monkeypatch.setattr("socket.gethostname", lambda: machine)
+    found = parse((*TOKEN, "--host", "0.0.0.0"), {})
+    assert (found.name, found.namespace, found.advertise) == (name, "default", "127.0.0.1")
+
+
 def test_the_command_line_says_where() -> None:
     """As `torpor up` writes it."""
     given = (
         "--kubeconfig d/kubeconfig --host 0.0.0.0 --http-port 0 --admin-port 1 --domain a-b.example.com --ready-fd 7"
-        " --grpc-port 2 --tls-secret door/certificate"
+        " --grpc-port 2 --tls-secret door/certificate --name laptop"
     )
     assert parse((*TOKEN, *given.split()), {}) == Settings(
+        name="laptop",
         host="0.0.0.0",
         http_port=0,
         admin_port=1,

@@ -38,6 +38,16 @@ AUTOSCALER_DECISIONS = Counter(
 AUTOSCALER_TICK_SECONDS = Gauge(
     "torpor_autoscaler_tick_seconds", "How long the last look at all revisions took.", registry=REGISTRY
 )
+ACTIVATOR_PEERS = Gauge("torpor_activator_peers", "Activators that are there, this one included.", registry=REGISTRY)
+ACTIVATOR_PEERS_SILENT = Gauge(
+    "torpor_activator_peers_silent",
+    "Of the others, those whose counts are missing: meanwhile nothing is scaled down. The leader knows.",
+    registry=REGISTRY,
+)
+ACTIVATOR_LEADS = Gauge("torpor_activator_leads", "1 where this activator decides about scale.", registry=REGISTRY)
+ACTIVATOR_COUNTS_LOST = Counter(
+    "torpor_activator_counts_unsent", "Messages that the leader did not take; they are sent again.", registry=REGISTRY
+)
 
 
 class Family(NamedTuple):

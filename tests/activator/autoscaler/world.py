@@ -8,7 +8,7 @@ import math
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 
-from activator.autoscaler.loop import SAMPLE_S, TICK_S, Autoscaler
+from activator.autoscaler.loop import SAMPLE_S, TICK_S, Autoscaler, Team
 from tests.support.clock import FakeClock
 from tests.support.cluster import FakeCluster
 from torpor.kube import Informer, Recorder
@@ -86,7 +86,7 @@ class FakeThrottlers:
 class World:
     """Time passes second by second; pods become ready `start_s` after they were asked for."""
 
-    def __init__(self, defaults: Defaults, start_s: float, concurrency: int) -> None:
+    def __init__(self, defaults: Defaults, start_s: float, concurrency: int, team: Team | None = None) -> None:
         self.clock = FakeClock()
         self.cluster = FakeCluster()
         self.throttlers = FakeThrottlers(self.clock)
@@ -103,6 +103,7 @@ class World:
             recorder=self.recorder,
             clock=self.clock,
             defaults=defaults,
+            team=team,
         )
 
     @property
@@ -211,9 +212,10 @@ async def world(
     *,
     start_s: float = 5,
     concurrency: int = 0,
+    team: Team | None = None,
 ) -> AsyncIterator[World]:
     """Run informers and recorder around a world, and stop them again."""
-    made = World(defaults, start_s, concurrency)
+    made = World(defaults, start_s, concurrency, team)
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(informer.run()) for informer in made.informers]
         running.append(tasks.create_task(made.recorder.run()))

@@ -85,7 +85,9 @@ async def test_the_time_in_the_queue_is_taken_from_the_deadline() -> None:
 async def test_a_call_that_expires_while_it_is_served() -> None:
     """The pod is told to stop, the client that it was too late."""
     async with served() as (door, made, _), raw(door.server.ports[-1]) as patient:
-        await patient.answer(await patient.ask("Echo", b"first"))  # there is a connection then: the time is for the call
+        await patient.answer(
+            await patient.ask("Echo", b"first")
+        )  # there is a connection then: the time is for the call
         number = await patient.ask("Hold", b"late", ("grpc-timeout", "500m"))
         answer = await patient.answer(number)
         assert answer.headers["grpc-status"] == "4"

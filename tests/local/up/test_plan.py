@@ -57,7 +57,7 @@ def test_the_services_are_started_as_their_contract_says() -> None:
         "apiserver": "-P -m torpor.local.apiserver --data-dir /data --host 127.0.0.1 --port 6443",
         "kubelet": "-P -m torpor.local.kubelet --data-dir /data --kubeconfig /data/kubeconfig",
         "controller": "-P -m controller --kubeconfig /data/kubeconfig --domain localhost --http-port 8080",
-        "activator": "-P -m activator --kubeconfig /data/kubeconfig --host 127.0.0.1 --domain localhost"
+        "activator": "-P -m activator --name laptop --kubeconfig /data/kubeconfig --host 127.0.0.1 --domain localhost"
         " --http-port 8080 --grpc-port 8081 --admin-port 9090 --token-file /data/token",
     }
 

@@ -50,7 +50,11 @@ def stages(settings: Settings) -> Stages:
             # What it writes gets 5 s.
             Service("controller", (*PYTHON, "controller", *kubeconfig, *http, *https), patience_s=8),
             # Requests in flight get 30 s.
-            Service("activator", (*PYTHON, "activator", *kubeconfig, *host, *http, *grpc, *tls, *admin), patience_s=35),
+            Service(
+                "activator",
+                (*PYTHON, "activator", "--name", "laptop", *kubeconfig, *host, *http, *grpc, *tls, *admin),
+                patience_s=35,
+            ),
         ),
     )
 

@@ -1,0 +1,1 @@
+"""Several activators as one: who is there, who leads, what the others count, and whose slots are whose."""
