@@ -14,6 +14,7 @@ from activator import admin
 from activator.access.locks import Locks
 from activator.autoscaler.cluster import ClusterDefaults
 from activator.autoscaler.loop import Autoscaler
+from activator.autoscaler.reported import Reported
 from activator.export import DoorCollector
 from activator.grpc.client import ClientLine
 from activator.peers.team import Identity, Team
@@ -95,21 +96,33 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 
         # How many pods there are for them.
         team = Team(cluster, settings.namespace, throttlers, clock, throttlers.set_share)
-        autoscaler = Autoscaler(cluster, deployments, revisions, routes, team, recorder, clock, Defaults(), team)
+        autoscaler = Autoscaler(
+            *(cluster, deployments, revisions, routes, team, recorder, clock, Defaults()),
+            team=team,
+            reported=Reported(throttlers.pods_of, clock),
+        )
         team.on_lead, team.on_wake = autoscaler.lead, autoscaler.poke
         cluster_defaults = ClusterDefaults(cluster, recorder, autoscaler.use)
         autoscaler.follow(cluster_defaults.informer)
         informers += (cluster_defaults.informer, team.informer)
 
         # Where they come in.
-        shelf = Shelf(settings.deferring)
         door = Door(
-            router, throttlers, pool, settings.client, clock, waiting=waiting, shelf=shelf, stage_of=watching.look
+            *(router, throttlers, pool, settings.client, clock),
+            waiting=waiting,
+            shelf=Shelf(settings.deferring),
+            stage_of=watching.look,
         )
         server = Server(door)
         certificate = _certificate(settings, cluster, told, informers)
 
-        work = (*(informer.run for informer in informers), recorder.run, told.run, autoscaler.run, server.watch)
+        work = (
+            *(informer.run for informer in informers),
+            recorder.run,
+            told.run,
+            autoscaler.run,
+            server.watch,
+        )
         token, at = admin.read_token(settings.token_file), (settings.host, settings.admin_port)
         try:
             async with (
@@ -126,7 +139,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
                     left = await server.drain(settings.leaving.grace_s)
                     log.info("drained; connections that were cut: %d", left)
         finally:
-            for each in (follower, shelf, throttlers):
+            for each in (follower, door.shelf, throttlers):
                 each.close()
             for other in (locks, wakes, watching, pool):
                 await other.close()

@@ -39,7 +39,7 @@ async def serve(settings: Settings, listener: socket.socket, load: Load | None =
     progress = Progress(clock, started_at=settings.pod_started_at)
     served = Served(settings.source.name, progress)
     counters = Counters()
-    workers = Workers(settings.threads)
+    workers = Workers(settings.threads, counters.waits, clock)
     started, ending = asyncio.Event(), asyncio.Event()
 
     def on_started() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -9,21 +10,25 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 
 from predictor.counters import BOUNDS_S, Counters, Durations
 from predictor.served import Served
+from torpor.aio.clock import Clock
 from torpor.telemetry import metrics
 from torpor.telemetry.metrics import Family
 
+log = logging.getLogger(__name__)
 
-def exposition(served: Served, counters: Counters) -> tuple[bytes, str]:
+
+def exposition(served: Served, counters: Counters, clock: Clock) -> tuple[bytes, str]:
     """Return (body, content type) for `/metrics`."""
     registry = CollectorRegistry()
-    registry.register(Collector(served, counters))
+    registry.register(Collector(served, counters, clock))
     return generate_latest(registry), CONTENT_TYPE_LATEST
 
 
 class Collector:
     """Fits prometheus_client's registry."""
 
-    def __init__(self, served: Served, counters: Counters) -> None:
+    def __init__(self, served: Served, counters: Counters, clock: Clock) -> None:
+        self._clock = clock
         self._served = served
         self._counters = counters
 
@@ -42,10 +47,26 @@ class Collector:
         yield histogram
         yield _gauge(metrics.PREDICTOR_IN_FLIGHT, [((model,), self._counters.in_flight)])
         yield _gauge(metrics.PREDICTOR_READY, [((model,), float(self._served.is_ready))])
+        waits_s = self._counters.waits.seconds(self._clock.monotonic())
+        yield _gauge(metrics.PREDICTOR_QUEUE_WAIT_SECONDS, [((model,), waits_s)])
+        tokens = self._tokens()
+        yield _gauge(metrics.PREDICTOR_TOKENS_IN_FLIGHT, [] if tokens is None else [((model,), tokens)])
         stages = self._served.progress.snapshot()["stages"]
         ended = [((model, each["name"]), each["seconds"]) for each in stages if each["seconds"] is not None]
         yield _gauge(metrics.PREDICTOR_LOAD_STAGE_SECONDS, ended)
         yield _gauge(metrics.PREDICTOR_LOAD_STAGE_BYTES, [((model, each["name"]), each["bytes"]) for each in stages])
+
+    def _tokens(self) -> float | None:
+        """Return how many tokens the model is at work on; None where it does not say, or not rightly."""
+        say = getattr(self._served.model, "tokens_in_flight", None)
+        if not callable(say):
+            return None
+        try:
+            tokens = say()
+            return None if tokens is None else float(tokens)
+        except Exception:  # the model's own code must not take the other numbers with it
+            log.exception("tokens_in_flight of the model failed")
+            return None
 
 
 def _gauge(family: Family, rows: Iterable[tuple[tuple[str, ...], float]]) -> Metric:

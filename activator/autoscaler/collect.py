@@ -17,6 +17,7 @@ from torpor.spec.fields import Fields
 from torpor.spec.keepalive import ADAPTIVE, BY_WINDOWS, FIXED, STANDARD, KeepAlive, parse_keep_alive
 from torpor.spec.kinds import Object, key_of
 from torpor.spec.knative import condition, parse_limits
+from torpor.spec.scalemetric import ScaleMetric, parse_scale_metric
 from torpor.spec.schedule import Hours, parse_schedule
 
 PROGRESS_DEADLINE_S = 600
@@ -65,11 +66,13 @@ def read_policy(revision: Object, deployment: Object, defaults: Defaults) -> Pol
     return Policy(scaling, defaults, float(deadline_s) + ACTIVATION_BUFFER_S, *_read_own(annotations))
 
 
-def _read_own(annotations: Mapping[str, str]) -> tuple[KeepAlive, tuple[Hours, ...]]:
+def _read_own(annotations: Mapping[str, str]) -> tuple[KeepAlive, tuple[Hours, ...], ScaleMetric | None]:
     keep_alive, schedule = annotations.get(names.KEEP_ALIVE), annotations.get(names.SCHEDULE)
+    reported = annotations.get(names.SCALE_METRIC)
     return (
         BY_WINDOWS if keep_alive is None else parse_keep_alive(_field(names.KEEP_ALIVE), keep_alive),
         () if schedule is None else parse_schedule(_field(names.SCHEDULE), schedule),
+        None if reported is None else parse_scale_metric(_field(names.SCALE_METRIC), reported),
     )
 
 
@@ -153,7 +156,8 @@ class Watch:
         """Return the revision's policy, read anew only when the Revision or the cluster's defaults changed."""
         if self._policy is None or self._read_from is not revision or self._policy.cluster is not defaults:
             fresh = read_policy(revision, self.deployment, defaults)
-            if self._policy is None or fresh.scaling != self._policy.scaling:
+            before = self._policy
+            if before is None or (fresh.scaling, fresh.reported) != (before.scaling, before.reported):
                 self._stable = self._panic = None
             self._policy, self._read_from = fresh, revision
         return self._policy
@@ -166,10 +170,24 @@ class Watch:
         )
         return self._policy
 
-    def sample(self, report: LoadReport | None, start_s: float, end_s: float, purse: Purse | None = None) -> None:
+    @property
+    def reported(self) -> ScaleMetric | None:
+        """What its pods are to be asked for."""
+        return None if self._policy is None else self._policy.reported
+
+    def sample(
+        self,
+        report: LoadReport | None,
+        start_s: float,
+        end_s: float,
+        purse: Purse | None = None,
+        *,
+        told: float | None = None,
+    ) -> None:
         """Take in what went on between two times; no report from our own throttlers means that nothing did.
 
-        `purse`: from which the revision pays for what it keeps, if it is adaptive.
+        `purse`: from which the revision pays for what it keeps, if it is adaptive. `told`: what its pods report, if
+        that is what it is scaled by; None: not known, and so not recorded.
         """
         if self._policy is None:
             return
@@ -179,13 +197,24 @@ class Watch:
             self._panic = Window(scaling.panic_window_s, scaling.aggregation)
         self._backlog = _backlog(self._report)
         self._report = report
-        load = 0.0
-        if report is not None and end_s > start_s:
-            rps = scaling.metric is Metric.RPS
-            load = report.requests / (end_s - start_s) if rps else report.average_concurrency
-        self._stable.record(start_s, end_s, load)
-        self._panic.record(start_s, end_s, load)
+        load = self._load(report, start_s, end_s, told)
+        if load is not None:
+            self._stable.record(start_s, end_s, load)
+            self._panic.record(start_s, end_s, load)
         self._learn(report, start_s, end_s, purse)
+
+    def _load(self, report: LoadReport | None, start_s: float, end_s: float, told: float | None) -> float | None:
+        """Return the load between two times, in the unit of the metric; None: not known."""
+        policy = self._policy
+        if report is None or end_s <= start_s or policy is None:
+            return 0.0
+        if policy.reported is None:
+            rps = policy.scaling.metric is Metric.RPS
+            return report.requests / (end_s - start_s) if rps else report.average_concurrency
+        if told is not None and policy.reported.is_wait and report.queued + report.in_flight > 0:
+            # That nobody waits does not say that half of the pods would do: not below half of what there is at once.
+            return max(told, policy.reported.target * report.ready_pods / 2)
+        return told
 
     def _learn(self, report: LoadReport | None, start_s: float, end_s: float, purse: Purse | None) -> None:
         if self._policy is None or self._policy.keep_alive.how == STANDARD:

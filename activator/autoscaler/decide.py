@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from activator.autoscaler.keepalive import Plan
 from torpor.spec.autoscaling import MAX_PODS, Defaults, Metric, Scaling
 from torpor.spec.keepalive import BY_WINDOWS, KeepAlive
+from torpor.spec.scalemetric import ScaleMetric
 from torpor.spec.schedule import Hours
 
 
@@ -57,6 +58,18 @@ class Policy:
     """Progress deadline (600 s) and the 30 s that Knative adds to let failures be reported first."""
     keep_alive: KeepAlive = BY_WINDOWS
     schedule: tuple[Hours, ...] = ()
+    reported: ScaleMetric | None = None
+    """What the pods report and are scaled by, instead of what is counted at the door."""
+
+    @property
+    def target_per_pod(self) -> float:
+        """The load per pod that is aimed at, in the unit of the load."""
+        return self.scaling.target_per_pod if self.reported is None else self.reported.target
+
+    @property
+    def metric(self) -> str:
+        """Name what the load is, for people."""
+        return self.scaling.metric.value if self.reported is None else self.reported.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,12 +171,12 @@ def _for_load(policy: Policy, seen: Snapshot, memory: Memory) -> tuple[int, Reas
     """Return what stable and panic window ask for; in panic the most that either asked for since it began."""
     scaling = policy.scaling
     panic_load = seen.panic_load or 0.0
-    if scaling.metric is Metric.CONCURRENCY:
+    if scaling.metric is Metric.CONCURRENCY and policy.reported is None:
         panic_load = max(panic_load, float(seen.backlog))
     stable = _pods(policy, seen, seen.stable_load or 0.0)
     panic = _pods(policy, seen, panic_load)
     # A revision at zero is judged as if it had one pod: the rates multiply it.
-    wanted = _unlimited(scaling, panic_load)
+    wanted = _unlimited(policy, panic_load)
     if wanted / max(1, seen.ready_pods) >= scaling.panic_threshold:
         memory = replace(memory, panic_since_s=seen.now_s)
     elif memory.panic_since_s is not None and memory.panic_since_s + scaling.stable_window_s < seen.now_s:
@@ -177,9 +190,9 @@ def _for_load(policy: Policy, seen: Snapshot, memory: Memory) -> tuple[int, Reas
     return pods, Reason.PANIC, replace(memory, peak=pods)
 
 
-def _unlimited(scaling: Scaling, load: float) -> int:
+def _unlimited(policy: Policy, load: float) -> int:
     # Nine digits: 2.1 / (3 * 0.7) is a hair over 1, and must not ask for two pods.
-    return math.ceil(min(round(load / scaling.target_per_pod, 9), MAX_PODS))
+    return math.ceil(min(round(load / policy.target_per_pod, 9), MAX_PODS))
 
 
 def _pods(policy: Policy, seen: Snapshot, load: float) -> int:
@@ -188,7 +201,7 @@ def _pods(policy: Policy, seen: Snapshot, load: float) -> int:
     # 1.1 * 2 pods must still allow a third, hence ceil; 100 / 1.1 must still give up ten, hence floor.
     most = math.ceil(policy.cluster.max_scale_up_rate * base)
     least = math.floor(base / policy.cluster.max_scale_down_rate) if seen.reachable else 0
-    wanted = _unlimited(policy.scaling, load)
+    wanted = _unlimited(policy, load)
     pods = min(max(wanted, least), most, MAX_PODS)
     return max(pods, policy.scaling.activation_scale) if wanted > 0 else pods
 

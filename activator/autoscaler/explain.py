@@ -30,12 +30,11 @@ _WORDS = {
 
 def explain(before: int, policy: Policy, seen: Snapshot, decision: Decision) -> str:
     """Return for instance `scaled from 1 to 3 pods: a sudden load (panic); stable 2.1, panic 4.2, target 1.4 ...`."""
-    metric = policy.scaling.metric.value
     return (
         f"scaled from {before} to {decision.pods} pods: {_WORDS[decision.reason]}; "
-        f"{metric} {_number(seen.stable_load)} over {policy.scaling.stable_window_s:g} s, "
+        f"{policy.metric} {_number(seen.stable_load)} over {policy.scaling.stable_window_s:g} s, "
         f"{_number(seen.panic_load)} over {policy.scaling.panic_window_s:g} s, "
-        f"target {_number(policy.scaling.target_per_pod)} per pod; "
+        f"target {_number(policy.target_per_pod)} per pod; "
         f"{seen.ready_pods} ready, {seen.waiting} requests waiting or served{_planned(seen)}"
     )
 

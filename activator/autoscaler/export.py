@@ -23,7 +23,7 @@ def show(key: Key, policy: Policy, seen: Snapshot, decision: Decision) -> None:
     """Set the series of one revision."""
     _shown.add(key)
     panic = 0.0 if decision.memory.panic_since_s is None else 1.0
-    target = policy.scaling.target_per_pod
+    target = policy.target_per_pod
     loads = (seen.stable_load or 0.0, seen.panic_load or 0.0, target, panic)
     for gauge, value in zip(_GAUGES, (decision.pods, seen.ready_pods, *loads), strict=True):
         gauge.labels(*key).set(value)

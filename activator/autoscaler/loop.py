@@ -15,7 +15,9 @@ from activator.autoscaler.collect import LoadReport, Routed, Watch
 from activator.autoscaler.decide import Decision, Policy, Reason, Snapshot
 from activator.autoscaler.explain import explain
 from activator.autoscaler.keepalive import Purse
+from activator.autoscaler.reported import Reported
 from torpor.aio.backoff import Backoff
+from torpor.aio.beside import beside
 from torpor.aio.clock import Clock
 from torpor.errors import InvalidInputError, NotFoundError
 from torpor.kube import Change, Cluster, Informer, Recorder, WorkQueue
@@ -24,6 +26,7 @@ from torpor.spec import names
 from torpor.spec.autoscaling import Defaults
 from torpor.spec.kinds import DEPLOYMENT, Object
 from torpor.spec.knative import condition
+from torpor.spec.scalemetric import ScaleMetric
 from torpor.telemetry import metrics
 
 log = logging.getLogger(__name__)
@@ -89,7 +92,10 @@ class Autoscaler:
         clock: Clock,
         defaults: Defaults,
         team: Team | None = None,
+        reported: Reported | None = None,
     ) -> None:
+        """`reported` is asked for what pods tell of themselves; None: nobody is."""
+        self._reported = reported
         self._team = Alone() if team is None else team
         self._led_s = -math.inf
         """Since when it is us who decide."""
@@ -150,11 +156,12 @@ class Autoscaler:
             await informer.synced()
         self._sampled_s = self._clock.monotonic()
         try:
-            while True:
-                for _ in range(round(TICK_S / SAMPLE_S)):
-                    await asyncio.sleep(SAMPLE_S)
-                    self.sample()
-                self.tick()
+            async with beside(*(() if self._reported is None else (self._reported.run,))):
+                while True:
+                    for _ in range(round(TICK_S / SAMPLE_S)):
+                        await asyncio.sleep(SAMPLE_S)
+                        self.sample()
+                    self.tick()
         finally:
             await self._queue.close()
 
@@ -166,8 +173,15 @@ class Autoscaler:
             return  # who leads has been told
         self._awake |= reports.keys()
         self._poked.clear()  # the reports know of those requests now
+        wanted: dict[Key, ScaleMetric] = {}
         for key in self._awake & self._watched.keys():
-            self._watched[key].sample(reports.get(key), start_s, self._sampled_s, self._purses[key[0]])
+            watch, told = self._watched[key], None
+            if watch.reported is not None and self._reported is not None:
+                wanted[key] = watch.reported
+                told = self._reported.total(key, self._sampled_s)
+            watch.sample(reports.get(key), start_s, self._sampled_s, self._purses[key[0]], told=told)
+        if self._reported is not None:
+            self._reported.want(wanted)
 
     def tick(self) -> None:
         """Decide for every revision that is not asleep, and have those scaled whose decision is not what there is."""

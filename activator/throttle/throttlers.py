@@ -237,6 +237,11 @@ class Throttlers:
         reports = (throttler.report(now_s) for throttler in self._of.values())
         return [report for report in reports if report is not None]
 
+    def pods_of(self, revision: RevisionKey) -> list[Endpoint]:
+        """Return where its ready pods are."""
+        throttler = self._of.get(revision)
+        return [] if throttler is None else [pod.at for pod in throttler.pods]
+
     def freeze_if_idle(self, revision: RevisionKey) -> bool:
         """Give the pods of an idle revision no more requests; False, and nothing done, where there are requests."""
         throttler = self._of.get(revision)

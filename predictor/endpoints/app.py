@@ -41,7 +41,7 @@ def build(
     register_url_convertor("model", _ModelName())
     inference = Inference(served, workers, counters, clock, max_body_bytes=max_body_bytes)
     routes = [
-        *Health(served, counters, ending).routes(),
+        *Health(served, counters, clock, ending).routes(),
         *V1(served, inference).routes(),
         *V2(served, inference).routes(),
     ]

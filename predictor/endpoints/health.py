@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Route
 from predictor.counters import Counters
 from predictor.endpoints.answers import json
 from predictor.served import Served
+from torpor.aio.clock import Clock
 from torpor.errors import UnavailableError
 
 EVENTS = "text/event-stream"
@@ -24,8 +25,9 @@ SILENCE_S = 15.0
 class Health:
     """What Kubernetes and the `torpor` command ask."""
 
-    def __init__(self, served: Served, counters: Counters, ending: asyncio.Event) -> None:
+    def __init__(self, served: Served, counters: Counters, clock: Clock, ending: asyncio.Event) -> None:
         """`ending` ends the streams of progress."""
+        self._clock = clock
         self._served = served
         self._counters = counters
         self._ending = ending
@@ -59,7 +61,7 @@ class Health:
         del request
         from predictor.export import exposition  # noqa: PLC0415  # says itself why
 
-        body, media_type = exposition(self._served, self._counters)
+        body, media_type = exposition(self._served, self._counters, self._clock)
         return Response(body, headers={"Content-Type": media_type})
 
     async def _events(self) -> AsyncIterator[bytes]:

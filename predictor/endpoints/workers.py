@@ -10,13 +10,19 @@ from typing import Any, TypeVar
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
+from predictor.counters import Waits
+from torpor.aio.clock import Clock
+
 T = TypeVar("T")
 
 
 class Workers:
     """A bounded pool of threads."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, waits: Waits, clock: Clock) -> None:
+        """`waits` is told how long jobs wait for a thread."""
+        self._waits = waits
+        self._clock = clock
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="compute")
 
     async def run(self, job: Callable[[], T], receive: Receive) -> T:
@@ -24,8 +30,14 @@ class Workers:
 
         A job that has not begun is then dropped. One that has cannot be stopped; its result is.
         """
-        loop = asyncio.get_running_loop()
-        computing = loop.run_in_executor(self._pool, job)
+        loop, waits, clock = asyncio.get_running_loop(), self._waits, self._clock
+        number = waits.enter(clock.monotonic())
+
+        def begun() -> T:
+            waits.begun(number, clock.monotonic())
+            return job()
+
+        computing = loop.run_in_executor(self._pool, begun)
         gone = loop.create_task(_disconnected(receive))
         both: set[asyncio.Future[Any]] = {computing, gone}
         try:
@@ -34,6 +46,7 @@ class Workers:
                 raise ClientDisconnect
             return computing.result()
         finally:
+            waits.left(number)
             computing.cancel()
             gone.cancel()
 

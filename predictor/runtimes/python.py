@@ -107,6 +107,11 @@ class PythonModel:
             raise InvalidInputError(f"inputs[0] ({inputs[0].name}).shape", [], "the first axis counts the instances")
         return (_tensor(self.predict(_texts(inputs[0].array.tolist()))),)
 
+    def tokens_in_flight(self) -> float | None:
+        """Return what the class says of its tokens, if it says anything."""
+        say = getattr(self._instance, "tokens_in_flight", None)
+        return say() if callable(say) else None
+
     def warm(self) -> None:
         """Nothing: no input can be made up for a model that is not known. Its `load` may call its `predict`."""
 

@@ -10,6 +10,7 @@ from torpor.spec.access import parse_access
 from torpor.spec.fields import Fields
 from torpor.spec.keepalive import parse_keep_alive
 from torpor.spec.mirror import parse_mirror
+from torpor.spec.scalemetric import parse_scale_metric
 from torpor.spec.schedule import parse_schedule
 from torpor.spec.session import parse_affinity
 
@@ -49,5 +50,6 @@ def check_access(metadata: Fields) -> None:
 _OF_A_REVISION: dict[str, Callable[[str, str], object]] = {
     names.SESSION_AFFINITY: parse_affinity,
     names.KEEP_ALIVE: parse_keep_alive,
+    names.SCALE_METRIC: parse_scale_metric,
     names.SCHEDULE: parse_schedule,
 }

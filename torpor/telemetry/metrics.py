@@ -125,6 +125,14 @@ PREDICTOR_LOAD_STAGE_SECONDS = Family(
 PREDICTOR_LOAD_STAGE_BYTES = Family(
     "torpor_predictor_load_stage_bytes", "Bytes that each stage of the model's load has fetched.", ("model", "stage")
 )
+PREDICTOR_QUEUE_WAIT_SECONDS = Family(
+    "torpor_predictor_queue_wait_seconds",
+    "How long a request waits for a thread: on average lately, or as long as the first in line already has.",
+    ("model",),
+)
+PREDICTOR_TOKENS_IN_FLIGHT = Family(
+    "torpor_predictor_tokens_in_flight", "Tokens that the model is at work on, where it says so.", ("model",)
+)
 PREDICTOR_READY = Family("torpor_predictor_ready", "1 while the model answers.", ("model",))
 
 

@@ -111,7 +111,8 @@ class Pod:
 @contextlib.asynccontextmanager
 async def running(*, threads: int = 2, loaded: bool = True) -> AsyncIterator[Pod]:
     """Serve a model called `m` while the block runs; nothing of it is left afterwards."""
-    served, counters, workers, model = Served("m", Progress(FakeClock())), Counters(), Workers(threads), Doubler()
+    served, counters, model = Served("m", Progress(FakeClock())), Counters(), Doubler()
+    workers = Workers(threads, counters.waits, SystemClock())
     started, ending = asyncio.Event(), asyncio.Event()
     app = build(served, workers, counters, SystemClock(), ending, max_body_bytes=LIMIT)
     server = Server(app, Times(idle_s=65, grace_s=5), on_started=started.set, on_ending=ending.set)
