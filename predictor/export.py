@@ -9,6 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from predictor.counters import BOUNDS_S, Counters, Durations
+from predictor.model import CountsTokens
 from predictor.served import Served
 from torpor.aio.clock import Clock
 from torpor.telemetry import metrics
@@ -58,11 +59,11 @@ class Collector:
 
     def _tokens(self) -> float | None:
         """Return how many tokens the model is at work on; None where it does not say, or not rightly."""
-        say = getattr(self._served.model, "tokens_in_flight", None)
-        if not callable(say):
+        model: object = self._served.model
+        if not isinstance(model, CountsTokens):
             return None
         try:
-            tokens = say()
+            tokens = model.tokens_in_flight()
             return None if tokens is None else float(tokens)
         except Exception:  # the model's own code must not take the other numbers with it
             log.exception("tokens_in_flight of the model failed")

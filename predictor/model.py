@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:  # numpy costs 60 ms, which the endpoints do not pay before they listen
     from torpor.protocol.tensors import Tensor
@@ -47,3 +47,11 @@ class Model(Protocol):
 
     def close(self) -> None:
         """Give memory and files back."""
+
+
+@runtime_checkable
+class CountsTokens(Protocol):
+    """A model that may know how many tokens it is at work on; called from another thread than its other methods."""
+
+    def tokens_in_flight(self) -> float | None:
+        """Return how many these are at present; None where it does not know."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from predictor.model import Model, Signature
+from predictor.model import CountsTokens, Model, Signature
 
 if TYPE_CHECKING:
     from torpor.protocol.tensors import Tensor
@@ -32,6 +32,9 @@ class Held:
 
     def warm(self) -> None:
         self._model.warm()
+
+    def tokens_in_flight(self) -> float | None:
+        return self._model.tokens_in_flight() if isinstance(self._model, CountsTokens) else None
 
     def close(self) -> None:
         self._resources.close()

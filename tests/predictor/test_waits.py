@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sys
 import threading
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from predictor.counters import LATELY_S, Counters, Waits
 from predictor.endpoints.workers import Workers
 from predictor.export import exposition
+from predictor.loading.held import Held
 from predictor.loading.progress import Progress
 from predictor.runtimes.python import PythonClass
 from predictor.runtimes.runtime import Files
@@ -84,10 +87,10 @@ def test_tokens_of_a_class_of_ones_own(tmp_path: Path, body: str, tokens: float 
     script = f"class Model:\n    def predict(self, instances):\n        return instances\n{method}"
     (tmp_path / "model.py").write_text(script)
     served = Served("m", Progress(FakeClock()))
-    served.model = PythonClass().open(Files(tmp_path, ("model.py",)))
+    served.model = Held(PythonClass().open(Files(tmp_path, ("model.py",))), contextlib.ExitStack())
     try:
         text = exposition(served, Counters(), FakeClock())[0].decode()
     finally:
-        served.model.close()
+        sys.path.remove(str(tmp_path))
     assert gauge(text, "torpor_predictor_tokens_in_flight") == tokens
     assert gauge(text, "torpor_predictor_queue_wait_seconds") == 0.0
