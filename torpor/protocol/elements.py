@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from torpor.errors import InvalidInputError, UnsupportedError
+from torpor.errors import InvalidInputError, ModelError
 from torpor.protocol.document import brief
-from torpor.protocol.tensors import DATATYPES, Tensor
+from torpor.protocol.tensors import DATATYPES, Tensor, is_float
 
 MAX_DIMENSIONS = 32
 """numpy's, before its second version."""
@@ -69,11 +69,13 @@ def read_elements(path: str, datatype: str, shape: tuple[int, ...], data: Any) -
 
 
 def write_elements(tensor: Tensor) -> NDArray[Any] | list[Any]:
-    """Return the elements, flat, as orjson writes them; raises UnsupportedError for bytes that are no text."""
+    """Return the elements, flat, as orjson writes them; raises ModelError for bytes that are no text."""
     flat = tensor.array.ravel()
     if tensor.datatype == "BYTES":
         return [_text(tensor.name, each) for each in flat.tolist()]
-    if flat.dtype.kind == "f":
+    if is_float(flat.dtype):
+        if flat.dtype.kind != "f":
+            flat = flat.astype(np.float32)  # orjson knows no BF16
         odd = ~np.isfinite(flat)
         if odd.any():
             elements: list[Any] = flat.tolist()
@@ -97,11 +99,12 @@ def _flattened(path: str, shape: tuple[int, ...], data: list[Any]) -> list[Any]:
 
 def _first_wrong(dtype: np.dtype[Any], flat: Sequence[Any]) -> int | None:
     """Return the index of the first element whose JSON type does not fit."""
-    types = _TYPES[dtype.kind]
+    kind = _kind(dtype)
+    types = _TYPES[kind]
     if types.issuperset(map(type, flat)):
         return None
     for index, each in enumerate(flat):
-        if type(each) not in types and not (dtype.kind == "f" and type(each) is str and each in _NO_NUMBERS):
+        if type(each) not in types and not (kind == "f" and type(each) is str and each in _NO_NUMBERS):
             return index
     return None
 
@@ -114,7 +117,7 @@ def _converted(dtype: np.dtype[Any], flat: Sequence[Any]) -> tuple[NDArray[Any],
         if flat and not low <= min(flat) <= max(flat) <= high:
             wrong = next(index for index, each in enumerate(flat) if not low <= each <= high)
             return np.empty(0, dtype), wrong
-    if dtype.kind != "f":
+    if not is_float(dtype):
         return np.array(flat, dtype), None
     if str in set(map(type, flat)):
         flat = [_NO_NUMBERS.get(each, each) for each in flat]
@@ -125,11 +128,20 @@ def _converted(dtype: np.dtype[Any], flat: Sequence[Any]) -> tuple[NDArray[Any],
     return array, int(np.argmax(overflown)) if overflown.any() else None
 
 
+def _kind(dtype: np.dtype[Any]) -> str:
+    return "f" if is_float(dtype) else dtype.kind
+
+
+def _largest(dtype: np.dtype[Any]) -> float:
+    # numpy's finfo does not know BF16, which has the exponents of FP32 and 7 bits after the point.
+    return float(np.finfo(dtype).max) if dtype.kind == "f" else (2 - 2**-7) * 2.0**127
+
+
 def _takes(dtype: np.dtype[Any]) -> str:
     if dtype.kind in "iu":
         return f"whole numbers from {np.iinfo(dtype).min} to {np.iinfo(dtype).max}"
-    if dtype.kind == "f":
-        return f'numbers up to {float(np.finfo(dtype).max):.6g}, "NaN", "Infinity" and "-Infinity"'
+    if is_float(dtype):
+        return f'numbers up to {_largest(dtype):.6g}, "NaN", "Infinity" and "-Infinity"'
     return "true and false" if dtype.kind == "b" else "texts"
 
 
@@ -143,8 +155,8 @@ def _text(name: str, element: Any) -> str:
         try:
             return element.decode()
         except UnicodeDecodeError as error:
-            text = "holds bytes that are no UTF-8, which JSON cannot carry; binary tensors are not offered"
-            raise UnsupportedError(f"output {name!r} {text}") from error
+            text = "holds bytes that are no UTF-8, which JSON cannot carry; ask for it with binary_data: true"
+            raise ModelError(f"output {name!r} {text}") from error
     if not isinstance(element, str):
         raise TypeError(f"output {name!r} holds {type(element).__name__} where BYTES are str or bytes")
     return element

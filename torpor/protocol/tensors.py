@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,9 +23,15 @@ DATATYPES: Mapping[str, np.dtype[Any]] = {
     "FP16": np.dtype(np.float16),
     "FP32": np.dtype(np.float32),
     "FP64": np.dtype(np.float64),
+    "BF16": np.dtype(ml_dtypes.bfloat16),
     "BYTES": np.dtype(np.object_),
 }
-"""BYTES holds `str` or `bytes`, one per element."""
+"""BYTES holds `str` or `bytes`, one per element. BF16 is no type of numpy's own: ml_dtypes brings it."""
+
+
+def is_float(dtype: np.dtype[Any]) -> bool:
+    """Say whether elements are floating-point numbers; numpy's own `kind` does not know it of BF16."""
+    return dtype.kind == "f" or dtype == DATATYPES["BF16"]
 
 
 @dataclass(frozen=True, slots=True)
