@@ -12,9 +12,10 @@ from predictor.counters import Counters
 from predictor.endpoints.app import build
 from predictor.endpoints.workers import Workers
 from predictor.lastwords import say_why
+from predictor.loading.held import Held
 from predictor.loading.progress import Progress
 from predictor.loading.source import Source
-from predictor.model import Model
+from predictor.models import Models
 from predictor.served import Served
 from predictor.settings import Settings
 from torpor.aio.clock import Clock, SystemClock
@@ -23,7 +24,7 @@ from torpor.web.server import Server, Times
 
 log = logging.getLogger(__name__)
 
-Load = Callable[[Source, Progress, Clock], Awaitable[Model]]
+Load = Callable[[Source, Progress, Clock], Awaitable[Held]]
 
 IDLE_S = 65
 """Longer than the 4 s of the activator and the 60 s of common load balancers."""
@@ -38,6 +39,7 @@ async def serve(settings: Settings, listener: socket.socket, load: Load | None =
     clock = SystemClock()
     progress = Progress(clock, started_at=settings.pod_started_at)
     served = Served(settings.source.name, progress)
+    models = Models(served)
     counters = Counters()
     workers = Workers(settings.threads, counters.waits, clock)
     started, ending = asyncio.Event(), asyncio.Event()
@@ -48,10 +50,10 @@ async def serve(settings: Settings, listener: socket.socket, load: Load | None =
         started.set()
 
     def on_ending() -> None:
-        served.is_ending = True
+        models.is_ending = True
         ending.set()
 
-    app = build(served, workers, counters, clock, ending, max_body_bytes=settings.max_body_bytes)
+    app = build(models, workers, counters, clock, ending, max_body_bytes=settings.max_body_bytes)
     server = Server(app, Times(IDLE_S, settings.grace_s), on_started=on_started, on_ending=on_ending)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     with contextlib.closing(workers):
@@ -66,8 +68,7 @@ async def serve(settings: Settings, listener: socket.socket, load: Load | None =
             server.end()
         await serving
         await _cancelled(loading)
-    if served.model is not None:
-        served.model.close()
+    await served.unload().closed()
     return status
 
 
@@ -76,7 +77,7 @@ async def _loaded(source: Source, served: Served, clock: Clock, load: Load | Non
     try:
         if load is None:
             load = await asyncio.to_thread(_pipeline)
-        served.model = await load(source, served.progress, clock)
+        served.hold(await load(source, served.progress, clock))
     except Exception as error:
         failure = _as_load_error(error)
         if served.progress.state != "failed":

@@ -10,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 
 from predictor.counters import BOUNDS_S, Counters, Durations
 from predictor.model import CountsTokens
-from predictor.served import Served
+from predictor.models import Models
 from torpor.aio.clock import Clock
 from torpor.telemetry import metrics
 from torpor.telemetry.metrics import Family
@@ -18,24 +18,24 @@ from torpor.telemetry.metrics import Family
 log = logging.getLogger(__name__)
 
 
-def exposition(served: Served, counters: Counters, clock: Clock) -> tuple[bytes, str]:
+def exposition(models: Models, counters: Counters, clock: Clock) -> tuple[bytes, str]:
     """Return (body, content type) for `/metrics`."""
     registry = CollectorRegistry()
-    registry.register(Collector(served, counters, clock))
+    registry.register(Collector(models, counters, clock))
     return generate_latest(registry), CONTENT_TYPE_LATEST
 
 
 class Collector:
     """Fits prometheus_client's registry."""
 
-    def __init__(self, served: Served, counters: Counters, clock: Clock) -> None:
+    def __init__(self, models: Models, counters: Counters, clock: Clock) -> None:
         self._clock = clock
-        self._served = served
+        self._models = models
         self._counters = counters
 
     def collect(self) -> Iterator[Metric]:
         """Yield every family."""
-        model = self._served.name
+        model = self._models.first.name
         family = metrics.PREDICTOR_REQUESTS
         requests = CounterMetricFamily(family.name, family.help, labels=family.labels)
         for (protocol, digit), count in self._counters.codes.items():
@@ -47,19 +47,19 @@ class Collector:
             histogram.add_metric([model, protocol], _sums(durations), sum_value=durations.total_s)
         yield histogram
         yield _gauge(metrics.PREDICTOR_IN_FLIGHT, [((model,), self._counters.in_flight)])
-        yield _gauge(metrics.PREDICTOR_READY, [((model,), float(self._served.is_ready))])
+        yield _gauge(metrics.PREDICTOR_READY, [((model,), float(self._models.is_ready))])
         waits_s = self._counters.waits.seconds(self._clock.monotonic())
         yield _gauge(metrics.PREDICTOR_QUEUE_WAIT_SECONDS, [((model,), waits_s)])
         tokens = self._tokens()
         yield _gauge(metrics.PREDICTOR_TOKENS_IN_FLIGHT, [] if tokens is None else [((model,), tokens)])
-        stages = self._served.progress.snapshot()["stages"]
+        stages = self._models.first.progress.snapshot()["stages"]
         ended = [((model, each["name"]), each["seconds"]) for each in stages if each["seconds"] is not None]
         yield _gauge(metrics.PREDICTOR_LOAD_STAGE_SECONDS, ended)
         yield _gauge(metrics.PREDICTOR_LOAD_STAGE_BYTES, [((model, each["name"]), each["bytes"]) for each in stages])
 
     def _tokens(self) -> float | None:
         """Return how many tokens the model is at work on; None where it does not say, or not rightly."""
-        model: object = self._served.model
+        model: object = self._models.first.model
         if not isinstance(model, CountsTokens):
             return None
         try:

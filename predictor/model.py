@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -55,3 +55,47 @@ class CountsTokens(Protocol):
 
     def tokens_in_flight(self) -> float | None:
         """Return how many these are at present; None where it does not know."""
+
+
+@runtime_checkable
+class TakesParameters(Protocol):
+    """A model that knows some of the parameters that come with a request."""
+
+    def predict_with(self, instances: Sequence[Any], parameters: Mapping[str, Any]) -> Sequence[Any]:
+        """As `predict`; raises InvalidInputError naming `parameters.NAME` for a value that is not allowed."""
+
+    def infer_with(self, inputs: Sequence[Tensor], parameters: Mapping[str, Any]) -> Sequence[Tensor]:
+        """As `infer`; raises InvalidInputError naming `parameters.NAME` for a value that is not allowed."""
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """A model that may be able to say why."""
+
+    @property
+    def explains(self) -> bool:
+        """Whether it is."""
+
+    def explain(self, instances: Sequence[Any]) -> Sequence[Any]:
+        """Return one JSON-like explanation per instance (V1); raises InvalidInputError naming `instances`."""
+
+
+@runtime_checkable
+class Streams(Protocol):
+    """A model that may be able to answer bit by bit."""
+
+    @property
+    def streams(self) -> bool:
+        """Whether it is."""
+
+    def stream(self, inputs: Sequence[Tensor], parameters: Mapping[str, Any]) -> Iterator[Sequence[Tensor]]:
+        """Give the output tensors of one answer after the other; blocks between them. Closed early, it stops."""
+
+
+@runtime_checkable
+class NamesClasses(Protocol):
+    """A model whose outputs' values are those of classes with names."""
+
+    @property
+    def labels(self) -> Mapping[str, Sequence[str]]:
+        """By output, the names of its classes in order; outputs without names are not in it."""

@@ -31,7 +31,7 @@ def refusal(error: Exception, headers: Mapping[str, str] | None = None) -> Respo
     kind = Refusal if isinstance(error, TooLargeError) else Response
     told = answer(error)
     again = {} if told.retry_after_s is None else {"Retry-After": str(told.retry_after_s)}
-    instead = {"Accept-Encoding": "identity"} if isinstance(error, MediaTypeError) else {}
+    instead = {"Accept-Encoding": "gzip, deflate, identity"} if isinstance(error, MediaTypeError) else {}
     return kind(told.body, told.status, {**(headers or {}), **again, **instead}, JSON)
 
 

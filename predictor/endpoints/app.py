@@ -9,15 +9,17 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from predictor.counters import Counters
 from predictor.endpoints.answers import http_refusal, refusal
+from predictor.endpoints.front import Front
 from predictor.endpoints.health import Health
 from predictor.endpoints.inference import Inference
 from predictor.endpoints.v1 import V1
 from predictor.endpoints.v2 import V2
 from predictor.endpoints.workers import Workers
-from predictor.served import Served
+from predictor.models import Models
 from torpor.aio.clock import Clock
 from torpor.errors import TorporError
 
@@ -35,21 +37,18 @@ class _ModelName(Convertor[str]):
 
 
 def build(
-    served: Served, workers: Workers, counters: Counters, clock: Clock, ending: asyncio.Event, *, max_body_bytes: int
-) -> Starlette:
+    models: Models, workers: Workers, counters: Counters, clock: Clock, ending: asyncio.Event, *, max_body_bytes: int
+) -> ASGIApp:
     """Return the application."""
     register_url_convertor("model", _ModelName())
-    inference = Inference(served, workers, counters, clock, max_body_bytes=max_body_bytes)
-    routes = [
-        *Health(served, counters, clock, ending).routes(),
-        *V1(served, inference).routes(),
-        *V2(served, inference).routes(),
-    ]
+    inference = Inference(models, workers, counters, clock, max_body_bytes=max_body_bytes)
+    v1, v2 = V1(models, inference), V2(models, inference)
+    routes = [*Health(models, counters, clock, ending).routes(), *v1.routes(), *v2.routes()]
     app = Starlette(
         routes=routes, exception_handlers={TorporError: _refuse, HTTPException: _refuse_http, Exception: _refuse}
     )
     app.router.redirect_slashes = False  # a path that is none is told so, in JSON
-    return app
+    return Front(v1.predict, v2.infer, app)
 
 
 def _refuse_http(request: Request, error: Exception) -> Response:

@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute, Route
 
 from predictor.counters import Counters
 from predictor.endpoints.answers import json
-from predictor.served import Served
+from predictor.models import Models
 from torpor.aio.clock import Clock
 from torpor.errors import UnavailableError
 
@@ -25,10 +25,10 @@ SILENCE_S = 15.0
 class Health:
     """What Kubernetes and the `torpor` command ask."""
 
-    def __init__(self, served: Served, counters: Counters, clock: Clock, ending: asyncio.Event) -> None:
+    def __init__(self, models: Models, counters: Counters, clock: Clock, ending: asyncio.Event) -> None:
         """`ending` ends the streams of progress."""
         self._clock = clock
-        self._served = served
+        self._models = models
         self._counters = counters
         self._ending = ending
 
@@ -47,26 +47,26 @@ class Health:
 
     async def _ready(self, request: Request) -> Response:
         del request
-        if self._served.is_ending:
+        if self._models.is_ending:
             raise UnavailableError("the server is ending")
-        self._served.require(self._served.name)
+        self._models.first.require()
         return json({"status": "ready"})
 
     async def _progress(self, request: Request) -> Response:
         if EVENTS in request.headers.get("accept", ""):
             return StreamingResponse(self._events(), media_type=EVENTS, headers={"Cache-Control": "no-cache"})
-        return json(self._served.progress.snapshot())
+        return json(self._models.first.progress.snapshot())
 
     async def _metrics(self, request: Request) -> Response:
         del request
         from predictor.export import exposition  # noqa: PLC0415  # says itself why
 
-        body, media_type = exposition(self._served, self._counters, self._clock)
+        body, media_type = exposition(self._models, self._counters, self._clock)
         return Response(body, headers={"Content-Type": media_type})
 
     async def _events(self) -> AsyncIterator[bytes]:
         """Give the progress as server-sent events until the load or the server ends."""
-        changes = aiter(self._served.progress.changes())
+        changes = aiter(self._models.first.progress.changes())
         ending = asyncio.ensure_future(self._ending.wait())
         following: asyncio.Future[Any] | None = None
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 
 from starlette.requests import ClientDisconnect, Request
@@ -10,16 +11,20 @@ from starlette.responses import Response
 
 from predictor.counters import Counters
 from predictor.endpoints import body
-from predictor.endpoints.answers import JSON, refusal
+from predictor.endpoints.answers import refusal
+from predictor.endpoints.body import Octets
+from predictor.endpoints.reply import Reply
 from predictor.endpoints.workers import Workers
 from predictor.model import Model
+from predictor.models import Models
 from predictor.served import Served
+from predictor.statistics import Laps
 from torpor.aio.clock import Clock
 
 log = logging.getLogger(__name__)
 
-Compute = Callable[[Model, bytearray], bytes]
-"""From a request's body to an answer's; blocks, and runs in a thread."""
+Compute = Callable[[Served, Model, Octets, Laps], Reply]
+"""From a request's body to an answer; blocks, and runs in a thread. Says in the laps when its parts were done."""
 
 GONE = 499
 """nginx's word for a client that left before its answer; nobody sees it but the metrics."""
@@ -29,32 +34,36 @@ class Inference:
     """Computes answers."""
 
     def __init__(
-        self, served: Served, workers: Workers, counters: Counters, clock: Clock, *, max_body_bytes: int
+        self, models: Models, workers: Workers, counters: Counters, clock: Clock, *, max_body_bytes: int
     ) -> None:
-        self._served = served
+        self._models = models
         self._workers = workers
         self._counters = counters
         self._clock = clock
         self._max_body_bytes = max_body_bytes
 
-    async def answer(self, request: Request, protocol: str, compute: Compute) -> Response:
-        """Return the answer, or what went wrong; counts both."""
+    async def answer(
+        self, request: Request, protocol: str, compute: Compute, tensors_at: int | None = None
+    ) -> Response | Reply:
+        """Return the answer, or what went wrong; counts both. `tensors_at` as in `body.read`."""
         began_s = self._clock.monotonic()
         self._counters.in_flight += 1
         status = GONE
         try:
-            response = await self._computed(request, compute)
+            response = await self._computed(request, compute, tensors_at)
             status = response.status_code
             return response
         finally:
             self._counters.in_flight -= 1
             self._counters.answered(protocol, status, self._clock.monotonic() - began_s)
 
-    async def _computed(self, request: Request, compute: Compute) -> Response:
+    async def _computed(self, request: Request, compute: Compute, tensors_at: int | None) -> Response | Reply:
         try:
-            model = self._served.require(request.path_params["model"], request.path_params.get("version"))
-            raw = await body.read(request, self._max_body_bytes)
-            return Response(await self._workers.run(lambda: compute(model, raw), request.receive), media_type=JSON)
+            path = request.path_params
+            served = self._models.find(path["model"], path.get("version"))
+            with served.used() as model:
+                raw = await body.read(request, self._max_body_bytes, tensors_at)
+                return await self.compute(served, model, raw, compute, request)
         except ClientDisconnect:
             return Response(status_code=GONE)
         except Exception as error:
@@ -63,3 +72,24 @@ class Inference:
                 # The model's own code, or ours: whoever looks at the log needs to see where.
                 log.exception("%s %s failed", request.method, request.url.path)
             return refused
+
+    async def compute(
+        self, served: Served, model: Model, raw: Octets, compute: Compute, request: Request | None = None
+    ) -> Reply:
+        """Return what a thread has computed, counted in the model's statistics; raises what it raises."""
+        arrived_ns = time.perf_counter_ns()
+        laps = Laps()
+
+        def job() -> Reply:
+            laps.began_ns = time.perf_counter_ns()
+            reply = compute(served, model, raw, laps)
+            laps.encoded_ns = time.perf_counter_ns()
+            return reply
+
+        try:
+            reply = await self._workers.run(job, None if request is None else request.receive)
+        except Exception:
+            served.statistics.failed(time.perf_counter_ns() - arrived_ns)
+            raise
+        served.statistics.succeeded(arrived_ns, laps, int(self._clock.wall() * 1000))
+        return reply

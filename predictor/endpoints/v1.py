@@ -1,15 +1,21 @@
-"""KServe's V1: which models are here, is this one ready, predict."""
+"""KServe's V1: which models are here, is this one ready, predict, explain."""
 
 from __future__ import annotations
+
+import time
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from predictor.endpoints.answers import json
+from predictor.endpoints.body import Octets
 from predictor.endpoints.inference import Inference
-from predictor.model import Model
+from predictor.endpoints.reply import Reply
+from predictor.model import Explains, Model, TakesParameters
+from predictor.models import Models
 from predictor.served import Served
+from predictor.statistics import Laps
 from torpor.errors import UnsupportedError
 from torpor.protocol import v1
 
@@ -17,34 +23,52 @@ from torpor.protocol import v1
 class V1:
     """The endpoints under /v1."""
 
-    def __init__(self, served: Served, inference: Inference) -> None:
-        self._served = served
+    def __init__(self, models: Models, inference: Inference) -> None:
+        self._models = models
         self._inference = inference
 
     def routes(self) -> list[BaseRoute]:
         return [
             Route("/v1/models", self._list),
             Route("/v1/models/{model:model}", self._ready),
-            Route("/v1/models/{model:model}:predict", self._predict, methods=["POST"]),
+            Route("/v1/models/{model:model}:predict", self.predict, methods=["POST"]),
             Route("/v1/models/{model:model}:explain", self._explain, methods=["POST"]),
         ]
 
+    async def predict(self, request: Request) -> Response | Reply:
+        return await self._inference.answer(request, "v1", predict)
+
     async def _list(self, request: Request) -> Response:
         del request
-        return json({"models": [self._served.name]})
+        return json({"models": self._models.names()})
 
     async def _ready(self, request: Request) -> Response:
-        self._served.require(request.path_params["model"])
-        return json({"name": self._served.name, "ready": True})
+        name = request.path_params["model"]
+        self._models.require(name)
+        return json({"name": name, "ready": True})
 
-    async def _predict(self, request: Request) -> Response:
-        return await self._inference.answer(request, "v1", _predict)
-
-    async def _explain(self, request: Request) -> Response:
-        self._served.check(request.path_params["model"])
-        raise UnsupportedError("explanations are not offered: there are no explainers here; use :predict")
+    async def _explain(self, request: Request) -> Response | Reply:
+        return await self._inference.answer(request, "v1", _explain)
 
 
-def _predict(model: Model, body: bytearray) -> bytes:
+def predict(served: Served, model: Model, body: Octets, laps: Laps) -> Reply:
+    """Compute the answer to `:predict`."""
+    del served
     request = v1.decode(body)
-    return v1.encode(model.predict(request.instances))
+    laps.decoded_ns, laps.rows = time.perf_counter_ns(), len(request.instances)
+    if request.parameters and isinstance(model, TakesParameters):
+        predictions = model.predict_with(request.instances, request.parameters)
+    else:
+        predictions = model.predict(request.instances)
+    laps.inferred_ns = time.perf_counter_ns()
+    return Reply((v1.encode(predictions),))
+
+
+def _explain(served: Served, model: Model, body: Octets, laps: Laps) -> Reply:
+    if not (isinstance(model, Explains) and model.explains):
+        raise UnsupportedError(f"model {served.name!r} offers no explanations; use :predict")
+    request = v1.decode(body)
+    laps.decoded_ns, laps.rows = time.perf_counter_ns(), len(request.instances)
+    explanations = model.explain(request.instances)
+    laps.inferred_ns = time.perf_counter_ns()
+    return Reply((v1.encode(explanations, "explanations"),))

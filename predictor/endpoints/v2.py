@@ -1,7 +1,8 @@
-"""The Open Inference Protocol over HTTP: health, metadata, infer."""
+"""The Open Inference Protocol over HTTP: health, metadata, configuration, statistics, infer."""
 
 from __future__ import annotations
 
+import time
 from functools import partial
 
 from starlette.requests import Request
@@ -9,21 +10,35 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 import torpor
-from predictor.endpoints.answers import json, refusal
+from predictor.endpoints import description
+from predictor.endpoints.answers import json
+from predictor.endpoints.body import Octets
 from predictor.endpoints.inference import Inference
-from predictor.model import Model, TensorSpec
-from predictor.served import VERSION, Served
-from torpor.errors import UnsupportedError
+from predictor.endpoints.reply import BYTES, Reply
+from predictor.model import Model, NamesClasses, TakesParameters
+from predictor.models import Models
+from predictor.served import Served
+from predictor.statistics import Laps
+from torpor.protocol.headers import HEADER_LENGTH
 
-BINARY_HEADER = "Inference-Header-Content-Length"
-"""Says that binary tensors follow the JSON."""
+EXTENSIONS = (
+    "binary_tensor_data",
+    "classification",
+    "generate",
+    "model_configuration",
+    "model_repository",
+    "parameters",
+    "statistics",
+)
+"""As Triton names them, where it has them."""
+_MODEL_PATHS = ("/v2/models/{model:model}", "/v2/models/{model:model}/versions/{version}")
 
 
 class V2:
-    """The endpoints under /v2."""
+    """The endpoints under /v2, but for the model repository's and generate's."""
 
-    def __init__(self, served: Served, inference: Inference) -> None:
-        self._served = served
+    def __init__(self, models: Models, inference: Inference) -> None:
+        self._models = models
         self._inference = inference
 
     def routes(self) -> list[BaseRoute]:
@@ -32,21 +47,33 @@ class V2:
             Route("/v2/health/live", self._live),
             Route("/v2/health/ready", self._server_ready),
             Route("/v2/models", self._list),
+            Route("/v2/models/stats", self._all_statistics),
         ]
-        for path in ("/v2/models/{model:model}", "/v2/models/{model:model}/versions/{version}"):
+        for path in _MODEL_PATHS:
             found += [
                 Route(path, self._metadata),
                 Route(f"{path}/ready", self._ready),
-                Route(f"{path}/infer", self._infer, methods=["POST"]),
+                Route(f"{path}/config", self._configuration),
+                Route(f"{path}/stats", self._statistics),
+                Route(f"{path}/infer", self.infer, methods=["POST"]),
             ]
         return list(found)
 
-    def _model(self, request: Request) -> Model:
-        return self._served.require(request.path_params["model"], request.path_params.get("version"))
+    async def infer(self, request: Request) -> Response | Reply:
+        length = request.headers.get(HEADER_LENGTH)
+        if length is None:
+            return await self._inference.answer(request, "v2", _infer_json)
+        at = int(length) if length.isascii() and length.isdecimal() and len(length) < 20 else 0
+        return await self._inference.answer(request, "v2", partial(_infer, length), tensors_at=at)
+
+    def _found(self, request: Request) -> Served:
+        served = self._models.find(request.path_params["model"], request.path_params.get("version"))
+        served.require()
+        return served
 
     async def _server(self, request: Request) -> Response:
         del request
-        return json({"name": "torpor", "version": torpor.__version__, "extensions": []})
+        return json({"name": "torpor", "version": torpor.__version__, "extensions": EXTENSIONS})
 
     async def _live(self, request: Request) -> Response:
         del request
@@ -54,48 +81,63 @@ class V2:
 
     async def _server_ready(self, request: Request) -> Response:
         del request
-        self._served.require(self._served.name)
+        self._models.first.require()
         return json({"ready": True})
 
     async def _list(self, request: Request) -> Response:
         del request
-        return json({"models": [self._served.name]})
+        return json({"models": self._models.names()})
 
     async def _metadata(self, request: Request) -> Response:
-        signature = self._model(request).signature
-        return json(
-            {
-                "name": self._served.name,
-                "versions": [VERSION],
-                "platform": signature.platform,
-                "inputs": [_described(each) for each in signature.inputs],
-                "outputs": [_described(each) for each in signature.outputs],
-            }
-        )
+        served = self._found(request)
+        versions = [each.version for each in self._models.versions(served.name) if each.model is not None]
+        return json(description.metadata(served.name, versions, served.require().signature))
 
     async def _ready(self, request: Request) -> Response:
-        self._model(request)
-        return json({"name": self._served.name, "ready": True})
+        return json({"name": self._found(request).name, "ready": True})
 
-    async def _infer(self, request: Request) -> Response:
-        if BINARY_HEADER in request.headers:
-            return refusal(
-                UnsupportedError(f"{BINARY_HEADER}: binary tensors are not offered; send and take JSON data")
-            )
-        return await self._inference.answer(request, "v2", partial(_infer, self._served.name))
+    async def _configuration(self, request: Request) -> Response:
+        served = self._found(request)
+        return json(description.configuration(served.name, served.require().signature))
+
+    async def _statistics(self, request: Request) -> Response:
+        name, version = request.path_params["model"], request.path_params.get("version")
+        found = self._models.versions(name) if version is None else [self._models.find(name, version)]
+        return json({"model_stats": [each.statistics.document(each.name, each.version) for each in found]})
+
+    async def _all_statistics(self, request: Request) -> Response:
+        del request
+        return json({"model_stats": [each.statistics.document(each.name, each.version) for each in self._models]})
 
 
-def _described(spec: TensorSpec) -> dict[str, object]:
-    return {"name": spec.name, "datatype": spec.datatype, "shape": spec.shape}
+def _infer_json(served: Served, model: Model, body: Octets, laps: Laps) -> Reply:
+    return _infer(None, served, model, body, laps)
 
 
-def _infer(name: str, model: Model, body: bytearray) -> bytes:
+def _infer(header_length: str | None, served: Served, model: Model, body: Octets, laps: Laps) -> Reply:
     # numpy, which this needs, costs 60 ms: health is there before.
-    from torpor.protocol import v2  # noqa: PLC0415
+    from torpor.protocol import inference, v2  # noqa: PLC0415
 
-    request = v2.decode(body)
+    length = v2.read_header_length(header_length, len(body))
+    if length == 0:
+        only = description.only_input(model.signature)
+        request = v2.decode_raw(body, only.name, only.datatype, only.shape)
+    else:
+        request = v2.decode(body, length)
+    laps.decoded_ns = time.perf_counter_ns()
+    shape = request.inputs[0].shape
+    laps.rows = shape[0] if shape else 1
     known = [each.name for each in model.signature.outputs]
     if known:  # before the work, where the model says what it gives
-        v2.check_outputs(request.outputs, known)
-    outputs = v2.select(request.outputs, model.infer(request.inputs))
-    return v2.encode(name, VERSION, request.id, outputs)
+        inference.check_outputs(request.outputs, known)
+    if request.parameters and isinstance(model, TakesParameters):
+        outputs = model.infer_with(request.inputs, request.parameters)
+    else:
+        outputs = model.infer(request.inputs)
+    laps.inferred_ns = time.perf_counter_ns()
+    labels = model.labels if isinstance(model, NamesClasses) else None
+    encoded = v2.encode(served.name, served.version, request.id, inference.select(request, outputs, labels))
+    if encoded.header_length is None:
+        return Reply((encoded.head,))
+    header = (HEADER_LENGTH.lower().encode(), b"%d" % encoded.header_length)
+    return Reply((encoded.head, *encoded.tail), BYTES, (header,))

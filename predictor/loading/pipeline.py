@@ -21,7 +21,6 @@ from predictor.loading.patience import PATIENCE, Patience
 from predictor.loading.progress import Progress
 from predictor.loading.source import Source
 from predictor.loading.stages import Fetched, Located
-from predictor.model import Model
 from predictor.storage.place import Stop
 from torpor.aio.clock import Clock
 from torpor.errors import LoadError, TorporError, UnavailableError
@@ -31,16 +30,16 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-async def load(source: Source, progress: Progress, clock: Clock, patience: Patience = PATIENCE) -> Model:
+async def load(source: Source, progress: Progress, clock: Clock, patience: Patience = PATIENCE) -> Held:
     """Return the model, open and warm; raises LoadError. `progress` says how it goes, and ends ready or failed."""
     try:
         with _no_garbage_collection():
-            model = await _Load(source, progress, clock, patience).run()
+            held = await _Load(source, progress, clock, patience).run()
     except LoadError as error:
         progress.failed(error)
         raise
     progress.ready()
-    return model
+    return held
 
 
 class _Load:
@@ -52,7 +51,7 @@ class _Load:
         self._clock = clock
         self._patience = patience
 
-    async def run(self) -> Model:
+    async def run(self) -> Held:
         with contextlib.ExitStack() as taken:
             with self._stage("resolve"):
                 runtime = stages.runtime(self._source)

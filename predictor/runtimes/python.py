@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import inspect
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -14,19 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from predictor.model import Model, Signature, TensorSpec
+from predictor.model import Model, Signature
 from predictor.runtimes.runtime import Files
-from torpor.errors import InvalidInputError, LoadError, ModelError, NotFoundError, TorporError
+from predictor.runtimes.userclass import SCRIPT, Method, arrays, declared, labels, outputs
+from torpor.errors import InvalidInputError, LoadError, ModelError, NotFoundError
 
 if TYPE_CHECKING:
     from torpor.protocol.tensors import Tensor
 
 log = logging.getLogger(__name__)
 
-SCRIPT = "model.py"
 _CACHES = ("__pycache__/", ".git/")
-_RAISED = (Exception, SystemExit, KeyboardInterrupt)
-"""What a user's code may raise: `sys.exit()` in it must not end the server without a word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,56 +55,71 @@ class PythonClass:
         folder = str(files.folder)
         sys.path.insert(0, folder)  # its own modules come before installed ones of the same name, as for any script
         try:
-            instance = _make(files.path(SCRIPT))
+            return PythonModel(_make(files.path(SCRIPT)), folder)
         except BaseException:
             sys.path.remove(folder)
             raise
-        return PythonModel(instance, folder)
 
 
 class PythonModel:
-    """Fits `Model`."""
+    """Fits `Model`, `TakesParameters`, `Explains`, `Streams`, `NamesClasses` and `CountsTokens`: what the class has."""
 
     def __init__(self, instance: Any, folder: str) -> None:
+        """Raises InvalidInputError where `inputs`, `outputs` or `labels` of the class are not as they must be."""
         self._instance = instance
         self._folder = folder
+        self._methods = {name: Method(instance, name) for name in ("predict", "infer", "explain", "stream")}
+        self._signature = declared(instance)
+        self._labels = labels(instance, self._signature)
 
     @property
     def signature(self) -> Signature:
-        """What a class takes only its author knows; by V2 one tensor of any type, its first axis the instances."""
-        return Signature(
-            "python_class", (TensorSpec("input-0", "BYTES", (-1,)),), (TensorSpec("output-0", "BYTES", (-1,)),)
-        )
+        """What the class declares; without that one tensor of any type, its first axis the instances."""
+        return self._signature
+
+    @property
+    def labels(self) -> Mapping[str, Sequence[str]]:
+        return self._labels
+
+    @property
+    def explains(self) -> bool:
+        return self._methods["explain"].is_there
+
+    @property
+    def streams(self) -> bool:
+        return self._methods["stream"].is_there
 
     def predict(self, instances: Sequence[Any]) -> Sequence[Any]:
-        try:
-            given = self._instance.predict(list(instances))
-        except TorporError:
-            raise
-        except ValueError as error:
-            # How Python says that a value is wrong.
-            raise InvalidInputError("instances", instances, str(error)) from error
-        except _RAISED as error:
-            # Its words may hold what is not for clients.
-            raise ModelError(f"predict of {SCRIPT} raised {type(error).__name__}; the pod's log says more") from error
-        predictions = _plain(given)
-        if not isinstance(predictions, list):
-            raise ModelError(
-                f"predict of {SCRIPT} returned {type(given).__name__}; a list with one prediction each is needed"
-            )
-        if len(predictions) != len(instances):
-            raise ModelError(
-                f"predict of {SCRIPT} returned {len(predictions)} predictions for {len(instances)} instances"
-            )
-        return predictions
+        return self.predict_with(instances, {})
+
+    def predict_with(self, instances: Sequence[Any], parameters: Mapping[str, Any]) -> Sequence[Any]:
+        return self._each("predict", instances, parameters)
+
+    def explain(self, instances: Sequence[Any]) -> Sequence[Any]:
+        return self._each("explain", instances, {})
 
     def infer(self, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
+        return self.infer_with(inputs, {})
+
+    def infer_with(self, inputs: Sequence[Tensor], parameters: Mapping[str, Any]) -> Sequence[Tensor]:
+        method = self._methods["infer"]
+        if method.is_there:
+            return outputs(method, method(arrays(inputs, self._signature), parameters, "inputs"))
         if len(inputs) != 1:
             names = ", ".join(each.name for each in inputs)
-            raise InvalidInputError("inputs", names, "a Python class takes one input, its first axis the instances")
+            raise InvalidInputError(
+                "inputs", names, f"this model takes one input: its class has no `infer` in {SCRIPT}"
+            )
         if not inputs[0].shape:
             raise InvalidInputError(f"inputs[0] ({inputs[0].name}).shape", [], "the first axis counts the instances")
-        return (_tensor(self.predict(_texts(inputs[0].array.tolist()))),)
+        return (_tensor(self.predict_with(_texts(inputs[0].array.tolist()), parameters)),)
+
+    def stream(self, inputs: Sequence[Tensor], parameters: Mapping[str, Any]) -> Iterator[Sequence[Tensor]]:
+        method = self._methods["stream"]
+        answers = method.iterate(arrays(inputs, self._signature), parameters, "inputs")
+        with contextlib.closing(answers):  # so that the class's own `finally` runs when the client leaves
+            for answer in answers:
+                yield outputs(method, answer)
 
     def tokens_in_flight(self) -> float | None:
         """Return what the class says of its tokens, if it says anything."""
@@ -119,14 +133,28 @@ class PythonModel:
         if self._folder in sys.path:
             sys.path.remove(self._folder)
 
+    def _each(self, name: str, instances: Sequence[Any], parameters: Mapping[str, Any]) -> Sequence[Any]:
+        method = self._methods[name]
+        given = method(list(instances), parameters, "instances")
+        answers = _plain(given)
+        if not isinstance(answers, list):
+            raise ModelError(
+                f"{name} of {SCRIPT} returned {type(given).__name__}; a list with one {method.result} each is needed"
+            )
+        if len(answers) != len(instances):
+            raise ModelError(
+                f"{name} of {SCRIPT} returned {len(answers)} {method.result}s for {len(instances)} instances"
+            )
+        return answers
+
 
 def _make(path: Path) -> Any:
     """Import the file, make the class, load it; what the user's code raises is told as it is."""
     kind = _run(lambda: getattr(_import(path), "Model", None))
     if not inspect.isclass(kind):
         raise LoadError("open", f"{SCRIPT} has no `class Model`")
-    if not callable(getattr(kind, "predict", None)):
-        raise LoadError("open", f"class Model in {SCRIPT} has no method `predict`")
+    if not any(callable(getattr(kind, name, None)) for name in ("predict", "infer")):
+        raise LoadError("open", f"class Model in {SCRIPT} has no method `predict`, nor `infer`")
     instance = _run(kind)
     load = getattr(instance, "load", None)
     if callable(load):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sys
 import threading
 from pathlib import Path
@@ -16,6 +15,7 @@ from predictor.endpoints.workers import Workers
 from predictor.export import exposition
 from predictor.loading.held import Held
 from predictor.loading.progress import Progress
+from predictor.models import Models
 from predictor.runtimes.python import PythonClass
 from predictor.runtimes.runtime import Files
 from predictor.served import Served
@@ -87,9 +87,9 @@ def test_tokens_of_a_class_of_ones_own(tmp_path: Path, body: str, tokens: float 
     script = f"class Model:\n    def predict(self, instances):\n        return instances\n{method}"
     (tmp_path / "model.py").write_text(script)
     served = Served("m", Progress(FakeClock()))
-    served.model = Held(PythonClass().open(Files(tmp_path, ("model.py",))), contextlib.ExitStack())
+    served.hold(Held(PythonClass().open(Files(tmp_path, ("model.py",)))))
     try:
-        text = exposition(served, Counters(), FakeClock())[0].decode()
+        text = exposition(Models(served), Counters(), FakeClock())[0].decode()
     finally:
         sys.path.remove(str(tmp_path))
     assert gauge(text, "torpor_predictor_tokens_in_flight") == tokens

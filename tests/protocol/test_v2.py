@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numpy as np
 import orjson
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from tests.protocol.drawn import arrays
 from torpor.errors import InvalidInputError, UnsupportedError
 from torpor.protocol import v2
+from torpor.protocol.inference import InferRequest, Wanted, select
 from torpor.protocol.tensors import DATATYPES, Tensor
 
 
@@ -17,7 +22,7 @@ def one(**changes: Any) -> dict[str, Any]:
     return {"name": "x", "shape": [2], "datatype": "FP32", "data": [1, 2]} | changes
 
 
-def decoded(**document: Any) -> v2.InferRequest:
+def decoded(**document: Any) -> InferRequest:
     return v2.decode(orjson.dumps(document))
 
 
@@ -31,7 +36,8 @@ def test_a_whole_request() -> None:
     )
     assert [each.name for each in request.inputs] == ["x", "y"]
     assert request.inputs[0].array.tolist() == [1.0, 2.0]
-    assert (request.outputs, request.id) == (("b", "a"), "seven")
+    assert (request.outputs, request.id) == ((Wanted("b"), Wanted("a")), "seven")
+    assert request.parameters == {"anything": 1, "binary_data_output": False}
 
 
 @pytest.mark.parametrize(
@@ -77,55 +83,207 @@ def test_what_is_wrong_is_named(document: dict[str, Any], says: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("document", "says"),
+    "document",
     [
+        pytest.param({"inputs": [one(parameters={"shared_memory_region": "r"})]}, id="of an input"),
         pytest.param(
-            {"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "parameters": {"binary_data_size": 4}}]},
-            r"inputs\[0\]\.parameters\.binary_data_size: binary tensors",
-            id="a binary input",
-        ),
-        pytest.param(
-            {"inputs": [one()], "outputs": [{"name": "y", "parameters": {"binary_data": True}}]},
-            r"outputs\[0\]\.parameters\.binary_data: binary tensors",
-            id="a binary output",
-        ),
-        pytest.param(
-            {"inputs": [one()], "parameters": {"binary_data_output": True}}, "binary_data_output", id="binary outputs"
-        ),
-        pytest.param({"inputs": [one(parameters={"shared_memory_region": "r"})]}, "shared memory", id="shared memory"),
-        pytest.param(
-            {"inputs": [one()], "outputs": [{"name": "y", "parameters": {"classification": 3}}]},
-            "classification",
-            id="classification",
+            {"inputs": [one()], "outputs": [{"name": "y", "parameters": {"shared_memory_region": "r"}}]},
+            id="of an output",
         ),
     ],
 )
-def test_extensions_that_are_not_offered_are_refused(document: dict[str, Any], says: str) -> None:
-    """An answer in another form than was asked for would be read wrongly."""
-    with pytest.raises(UnsupportedError, match=says):
+def test_shared_memory_is_refused(document: dict[str, Any]) -> None:
+    """Memory that a client names is a way in (CVE-2025-23319)."""
+    with pytest.raises(UnsupportedError, match="shared_memory_region: shared memory is not offered"):
         decoded(**document)
+
+
+BINARY = {"name": "x", "shape": [2], "datatype": "FP32", "parameters": {"binary_data_size": 8}}
+
+
+def in_binary(tail: bytes, **document: Any) -> InferRequest:
+    head = orjson.dumps(document)
+    return v2.decode(head + tail, len(head))
+
+
+def test_binary_inputs_follow_in_their_order() -> None:
+    """JSON and bytes may be mixed, and a tensor without elements has no bytes."""
+    nothing = {"name": "z", "shape": [0, 3], "datatype": "INT64", "parameters": {"binary_data_size": 0}}
+    texts = {"name": "t", "shape": [2], "datatype": "BYTES", "parameters": {"binary_data_size": 10}}
+    tail = np.array([1.5, -2], "<f4").tobytes() + b"\x02\0\0\0\xff\xfe" + b"\0\0\0\0"
+    request = in_binary(tail, inputs=[BINARY, one(name="y"), nothing, texts])
+    found = {each.name: (each.datatype, each.shape, each.array.tolist()) for each in request.inputs}
+    assert found == {
+        "x": ("FP32", (2,), [1.5, -2.0]),
+        "y": ("FP32", (2,), [1.0, 2.0]),
+        "z": ("INT64", (0, 3), []),
+        "t": ("BYTES", (2,), [b"\xff\xfe", b""]),
+    }
+
+
+@pytest.mark.parametrize(
+    ("document", "tail", "says"),
+    [
+        pytest.param({"inputs": [BINARY]}, bytes(7), r"binary_data_size: 8 .* up to 7", id="too few bytes"),
+        pytest.param({"inputs": [BINARY]}, bytes(9), r"body: '1 bytes' .* no input's", id="bytes that are nobody's"),
+        pytest.param({"inputs": [one()]}, bytes(1), r"body: '1 bytes'", id="bytes after JSON alone"),
+        pytest.param({"inputs": [BINARY | {"data": [1, 2]}]}, bytes(8), r"inputs\[0\]\.data", id="data twice"),
+        pytest.param(
+            {"inputs": [BINARY | {"parameters": {"binary_data_size": 4}}]},
+            bytes(4),
+            r"8 bytes, .* 4",
+            id="size and shape",
+        ),
+        pytest.param(
+            {"inputs": [BINARY | {"parameters": {"binary_data_size": True}}]}, b"\0", "size: True", id="a truth value"
+        ),
+        pytest.param({"inputs": [BINARY | {"shape": [2**31 - 1] * 3}]}, bytes(8), r"2\*\*63 or more", id="an overflow"),
+        pytest.param(
+            {"inputs": [BINARY | {"datatype": "BYTES"}]}, b"\xff\xff\xff\xff" + bytes(4), "4294967295", id="a long text"
+        ),
+        pytest.param(
+            {"inputs": [BINARY | {"datatype": "BYTES", "shape": [3]}]}, bytes(8), "no more than 2", id="texts that lack"
+        ),
+        pytest.param(
+            {"inputs": [BINARY | {"datatype": "BYTES", "shape": [1]}]},
+            bytes(8),
+            "4 bytes are left",
+            id="texts too many",
+        ),
+        pytest.param(
+            {"inputs": [BINARY | {"datatype": "BOOL", "shape": [8]}]},
+            bytes(7) + b"\2",
+            r"\[7\]: 2 .* the bytes 0 and 1",
+            id="no truth value",
+        ),
+    ],
+)
+def test_wrong_bytes_are_named(document: dict[str, Any], tail: bytes, says: str) -> None:
+    """What there is, and what there should be."""
+    with pytest.raises(InvalidInputError, match=says):
+        in_binary(tail, **document)
+
+
+@given(st.binary(max_size=64), st.sampled_from(sorted(DATATYPES)), st.lists(st.integers(0, 2**31 - 1), max_size=4))
+def test_no_bytes_raise_anything_else(tail: bytes, datatype: str, shape: list[int]) -> None:
+    """Whatever follows the JSON, and whatever the JSON says of it."""
+    entry = {"name": "x", "shape": shape, "datatype": datatype, "parameters": {"binary_data_size": len(tail)}}
+    with contextlib.suppress(InvalidInputError):
+        in_binary(tail, inputs=[entry])
+
+
+@pytest.mark.parametrize("datatype", DATATYPES)
+@settings(max_examples=25)
+@given(data=st.data())
+def test_what_is_written_in_binary_is_read_back(datatype: str, data: st.DataObject) -> None:
+    """Every datatype and shape, to the last bit."""
+    array = data.draw(arrays(datatype))
+    encoded = v2.encode("m", "1", None, [(Tensor("y", array), True)])
+    assert encoded.header_length == len(encoded.head)
+    (output,) = orjson.loads(encoded.head)["outputs"]
+    request = in_binary(b"".join(encoded.tail), inputs=[output])
+    read = request.inputs[0].array
+    assert (read.dtype, read.shape) == (array.dtype, array.shape)
+    if datatype == "BYTES":
+        assert [each.decode() for each in read.ravel().tolist()] == array.ravel().tolist()
+    else:
+        assert read.tobytes() == array.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("request_", "output", "expected"),
+    [
+        pytest.param({}, {}, False, id="nobody asks"),
+        pytest.param({"binary_data_output": True}, {}, True, id="the request asks"),
+        pytest.param({"binary_data_output": True}, {"binary_data": False}, False, id="the output says no"),
+        pytest.param({"binary_data_output": False}, {"binary_data": True}, True, id="the output says yes"),
+    ],
+)
+def test_which_outputs_are_binary(request_: dict[str, Any], output: dict[str, Any], *, expected: bool) -> None:
+    """What an output says of itself goes before what the request says of all."""
+    request = decoded(inputs=[one()], parameters=request_, outputs=[{"name": "y", "parameters": output}])
+    assert request.outputs == (Wanted("y", binary=expected),)
+    everything = decoded(inputs=[one()], parameters=request_)
+    assert everything.binary == request_.get("binary_data_output", False)
+
+
+@pytest.mark.parametrize(
+    ("datatype", "shape", "body", "expected"),
+    [
+        pytest.param("FP32", (-1, 2), bytes(8), (1, 2), id="any number of rows: one"),
+        pytest.param("FP32", (-1, -1), bytes(12), (1, 3), id="and of columns: what the bytes give"),
+        pytest.param("INT8", (4,), bytes(4), (4,), id="all of it fixed"),
+        pytest.param("BYTES", (-1,), b"any\xff", (1,), id="one text"),
+    ],
+)
+def test_a_body_that_is_a_tensor(datatype: str, shape: tuple[int, ...], body: bytes, expected: tuple[int, ...]) -> None:
+    """Triton's raw binary request."""
+    request = v2.decode_raw(body, "x", datatype, shape)
+    assert request.binary
+    assert (request.inputs[0].datatype, request.inputs[0].shape) == (datatype, expected)
+
+
+@pytest.mark.parametrize(
+    ("shape", "says"),
+    [
+        pytest.param((-1, -1, -1), "send JSON that says it", id="two lengths are open"),
+        pytest.param((3,), "12 bytes, and there are 8", id="another length"),
+    ],
+)
+def test_a_body_that_is_no_such_tensor(shape: tuple[int, ...], says: str) -> None:
+    """The shape must follow from the bytes."""
+    with pytest.raises(InvalidInputError, match=says):
+        v2.decode_raw(bytes(8), "x", "FP32", shape)
 
 
 A, B = Tensor("a", np.array([1])), Tensor("b", np.array([2]))
 
 
+def asked(*wanted: Wanted) -> InferRequest:
+    return InferRequest((), wanted)
+
+
 def test_outputs_come_in_the_order_asked_for() -> None:
     """All of them where nobody asks."""
-    assert v2.select(None, [A, B]) == [A, B]
-    assert v2.select(("b",), [A, B]) == [B]
-    assert v2.select(("b", "a"), [A, B]) == [B, A]
+    assert select(InferRequest(()), [A, B]) == [(A, False), (B, False)]
+    assert select(asked(Wanted("b")), [A, B]) == [(B, False)]
+    assert select(asked(Wanted("b", binary=True), Wanted("a")), [A, B]) == [(B, True), (A, False)]
 
 
 def test_an_unknown_output_is_named() -> None:
     """With those that there are."""
     with pytest.raises(InvalidInputError, match=r"outputs\[1\]\.name: 'c' is not allowed; use one of a, b"):
-        v2.select(("a", "c"), [A, B])
+        select(asked(Wanted("a"), Wanted("c")), [A, B])
+
+
+@pytest.mark.parametrize(
+    ("values", "classes", "expected"),
+    [
+        pytest.param([[0.1, 0.7, 0.2]], 2, [[b"0.700000:1:dog", b"0.200000:2"]], id="the best two of one row"),
+        pytest.param([0.1, 0.7], 5, [b"0.700000:1:dog", b"0.100000:0:cat"], id="no rows, and no more than there are"),
+        pytest.param([[[3], [3]], [[1], [2]]], 1, [[b"3:0:cat"], [b"2:1:dog"]], id="integers, of equal ones the first"),
+        pytest.param([[float("nan"), 1.0]], 2, [[b"1.000000:1:dog", b"nan:0:cat"]], id="NaN is the least"),
+    ],
+)
+def test_classes(values: list[Any], classes: int, expected: list[Any]) -> None:
+    """Value, index, and label where there is one."""
+    ((output, _),) = select(asked(Wanted("y", classes=classes)), [Tensor("y", np.array(values))], {"y": ("cat", "dog")})
+    assert (output.datatype, output.array.tolist()) == ("BYTES", expected)
+
+
+def test_texts_have_no_classes() -> None:
+    """The parameter is named."""
+    with pytest.raises(InvalidInputError, match=r"outputs\[0\]\.parameters\.classification: 1 .* 'y' is BYTES"):
+        select(asked(Wanted("y", classes=1)), [Tensor("y", np.array(["a"], object))])
 
 
 def test_a_whole_answer() -> None:
     """The id is the request's; elements are flat, in row-major order."""
-    outputs = [Tensor("y", np.arange(6, dtype=np.int16).reshape(2, 3).T), Tensor("label", np.array("cat"))]
-    assert orjson.loads(v2.encode("m", "1", "seven", outputs)) == {
+    outputs = [
+        (Tensor("y", np.arange(6, dtype=np.int16).reshape(2, 3).T), False),
+        (Tensor("label", np.array("cat")), False),
+    ]
+    assert orjson.loads(v2.encode("m", "1", "seven", outputs).head) == {
         "model_name": "m",
         "model_version": "1",
         "id": "seven",
@@ -138,18 +296,18 @@ def test_a_whole_answer() -> None:
 
 def test_without_an_id_there_is_none() -> None:
     """A null would be one more case for every client."""
-    assert "id" not in orjson.loads(v2.encode("m", "1", None, [A]))
+    assert "id" not in orjson.loads(v2.encode("m", "1", None, [(A, False)]).head)
 
 
-@pytest.mark.parametrize("datatype", [name for name in DATATYPES if name not in {"BYTES", "BOOL"}])
+@pytest.mark.parametrize("datatype", sorted(DATATYPES.keys() - {"BYTES", "BOOL", "BF16"}))
 def test_the_other_byte_order_is_the_same_number(datatype: str) -> None:
-    """Files written on other machines hold such arrays."""
+    """Files written on other machines hold such arrays; of BF16 there is no other order."""
     array = np.array([1, 2], DATATYPES[datatype].newbyteorder(">"))
-    (output,) = orjson.loads(v2.encode("m", "1", None, [Tensor("y", array)]))["outputs"]
+    (output,) = orjson.loads(v2.encode("m", "1", None, [(Tensor("y", array), False)]).head)["outputs"]
     assert (output["datatype"], output["data"]) == (datatype, [1, 2])
 
 
 def test_numbers_that_have_no_datatype_are_the_models_fault() -> None:
     """The author of the model reads which output it is."""
     with pytest.raises(TypeError, match="output 'y' is complex128"):
-        v2.encode("m", "1", None, [Tensor("y", np.array([1j]))])
+        v2.encode("m", "1", None, [(Tensor("y", np.array([1j])), False)])

@@ -26,7 +26,7 @@ def brief(value: object) -> Brief:
     return Brief(_REPR.repr(value))
 
 
-def read_object(body: bytes | bytearray) -> Mapping[str, Any]:
+def read_object(body: bytes | bytearray | memoryview) -> Mapping[str, Any]:
     """Return the JSON object in `body`; raises InvalidInputError."""
     try:
         document = orjson.loads(body)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from torpor.errors import InvalidInputError, ModelError
+from torpor.errors import InvalidInputError, UnsupportedError
 from torpor.protocol.document import brief
 from torpor.protocol.tensors import DATATYPES, Tensor, is_float
 
@@ -69,7 +69,7 @@ def read_elements(path: str, datatype: str, shape: tuple[int, ...], data: Any) -
 
 
 def write_elements(tensor: Tensor) -> NDArray[Any] | list[Any]:
-    """Return the elements, flat, as orjson writes them; raises ModelError for bytes that are no text."""
+    """Return the elements, flat, as orjson writes them; raises UnsupportedError for bytes that are no text."""
     flat = tensor.array.ravel()
     if tensor.datatype == "BYTES":
         return [_text(tensor.name, each) for each in flat.tolist()]
@@ -156,7 +156,7 @@ def _text(name: str, element: Any) -> str:
             return element.decode()
         except UnicodeDecodeError as error:
             text = "holds bytes that are no UTF-8, which JSON cannot carry; ask for it with binary_data: true"
-            raise ModelError(f"output {name!r} {text}") from error
+            raise UnsupportedError(f"output {name!r} {text}") from error
     if not isinstance(element, str):
         raise TypeError(f"output {name!r} holds {type(element).__name__} where BYTES are str or bytes")
     return element

@@ -29,7 +29,7 @@ class PredictRequest:
     """Hints; a model that knows none of them leaves them unread."""
 
 
-def decode(body: bytes | bytearray) -> PredictRequest:
+def decode(body: bytes | bytearray | memoryview) -> PredictRequest:
     """Read a request; raises InvalidInputError."""
     document = read_object(body)
     if "inputs" in document and "instances" in document:
@@ -41,16 +41,16 @@ def decode(body: bytes | bytearray) -> PredictRequest:
     return PredictRequest(instances, parameters("", document))
 
 
-def encode(predictions: Sequence[Any]) -> bytes:
-    """Write an answer; raises TypeError where the model gave what is no JSON."""
-    answer = {"predictions": predictions}
+def encode(predictions: Sequence[Any], key: str = "predictions") -> bytes:
+    """Write an answer, under `key`; raises TypeError where the model gave what is no JSON."""
+    answer = {key: predictions}
     with contextlib.suppress(orjson.JSONEncodeError):
         return orjson.dumps(answer, default=_plain, option=_OPTIONS | orjson.OPT_SERIALIZE_NUMPY)
     try:
         # Arrays in the other byte order, or of times, orjson refuses; as lists they are numbers and texts.
         return orjson.dumps(answer, default=_plain, option=_OPTIONS)
     except orjson.JSONEncodeError as error:
-        raise TypeError(f"predictions: cannot be written as JSON: {error}") from error
+        raise TypeError(f"{key}: cannot be written as JSON: {error}") from error
 
 
 def _plain(value: Any) -> Any:

@@ -14,8 +14,10 @@ import httpx
 from predictor.counters import Counters
 from predictor.endpoints.app import build
 from predictor.endpoints.workers import Workers
+from predictor.loading.held import Held
 from predictor.loading.progress import Progress
 from predictor.model import Signature, TensorSpec
+from predictor.models import Models
 from predictor.served import Served
 from tests.support.clock import FakeClock
 from torpor.aio.clock import SystemClock
@@ -80,6 +82,7 @@ class Pod:
     http: httpx.AsyncClient
     port: int
     served: Served
+    models: Models
     counters: Counters
     model: Doubler
     server: Server
@@ -91,7 +94,8 @@ class Pod:
     def reset(self, *, loaded: bool) -> None:
         """As a new pod: nothing computed, nothing counted."""
         self.served.progress = Progress(FakeClock())
-        self.served.model, self.served.is_ending = None, False
+        self.served.unload()
+        self.served.is_unloaded = self.models.is_ending = False
         self.model.before, self.model.computed = lambda: None, []
         self.counters.codes.clear()
         self.counters.durations.clear()
@@ -105,23 +109,24 @@ class Pod:
     def loaded(self) -> None:
         """The model is warm from now on."""
         self.progress.ready()
-        self.served.model = self.model
+        self.served.hold(Held(self.model))
 
 
 @contextlib.asynccontextmanager
 async def running(*, threads: int = 2, loaded: bool = True) -> AsyncIterator[Pod]:
     """Serve a model called `m` while the block runs; nothing of it is left afterwards."""
     served, counters, model = Served("m", Progress(FakeClock())), Counters(), Doubler()
+    models = Models(served)
     workers = Workers(threads, counters.waits, SystemClock())
     started, ending = asyncio.Event(), asyncio.Event()
-    app = build(served, workers, counters, SystemClock(), ending, max_body_bytes=LIMIT)
+    app = build(models, workers, counters, SystemClock(), ending, max_body_bytes=LIMIT)
     server = Server(app, Times(idle_s=65, grace_s=5), on_started=started.set, on_ending=ending.set)
     with contextlib.closing(workers), listening("127.0.0.1", 0, host_key="HOST", port_key="PORT") as listener:
         port = listener.getsockname()[1]
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         await started.wait()
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as http:
-            pod = Pod(http, port, served, counters, model, server)
+            pod = Pod(http, port, served, models, counters, model, server)
             pod.reset(loaded=loaded)
             yield pod
         server.end()

@@ -9,6 +9,7 @@ import orjson
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from predictor.endpoints.v2 import EXTENSIONS
 from tests.predictor.endpoints.pod import Pod, running
 from torpor.cli.timeline import parse_progress
 from torpor.errors import LoadError
@@ -48,7 +49,7 @@ async def test_a_load_that_failed_is_told_with_its_reason(loading: Pod, path: st
 
 async def test_not_ready_while_it_ends(pod: Pod) -> None:
     """Kubernetes sends no more; what is here is still answered."""
-    pod.served.is_ending = True
+    pod.models.is_ending = True
     assert (await pod.http.get("/readyz")).status_code == 503
     assert (await pod.http.post("/v1/models/m:predict", json={"instances": [1]})).status_code == 200
 
@@ -61,7 +62,7 @@ async def test_not_ready_while_it_ends(pod: Pod) -> None:
         pytest.param("/v2/health/live", {"live": True}, id="v2"),
         pytest.param("/v1/models", {"models": ["m"]}, id="v1 list"),
         pytest.param("/v2/models", {"models": ["m"]}, id="v2 list"),
-        pytest.param("/v2", {"name": "torpor", "version": "0.1.0", "extensions": []}, id="v2 server"),
+        pytest.param("/v2", {"name": "torpor", "version": "0.1.0", "extensions": list(EXTENSIONS)}, id="v2 server"),
     ],
 )
 async def test_what_needs_no_model_is_answered_while_it_loads(loading: Pod, path: str, answer: object) -> None:

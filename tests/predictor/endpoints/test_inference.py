@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import logging
+import re
+import struct
+import zlib
+from collections.abc import Callable
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 
 from tests.predictor.endpoints.pod import LIMIT, Gate, Pod, running
@@ -62,7 +68,13 @@ async def test_v2_infers(pod: Pod, path: str) -> None:
             id="an output that is none",
         ),
         pytest.param(
-            "POST", V2, tensor(parameters={"binary_data_size": 16}), 501, "Unsupported", "binary", id="binary tensors"
+            "POST",
+            V2,
+            tensor(data=None, parameters={"binary_data_size": 16}),
+            400,
+            "InvalidInput",
+            "inputs[0].parameters.binary_data_size: 16 is not allowed; use a whole number up to 0",
+            id="a binary tensor that does not follow",
         ),
         pytest.param(
             "POST", "/v1/models/n:predict", b"", 404, "NotFound", "'n' is not here; this server has 'm'", id="v1"
@@ -247,19 +259,106 @@ async def test_a_client_that_asks_first_is_told_before_it_sends(pod: Pod) -> Non
     writer.close()
 
 
-async def test_compressed_bodies_are_refused(pod: Pod) -> None:
-    """415, with what is taken."""
-    answer = await pod.http.post(V1, content=b"\x1f\x8b", headers={"Content-Encoding": "gzip"})
-    assert (answer.status_code, answer.json()["reason"]) == (415, "UnsupportedMediaType")
-    assert "gzip" in answer.json()["error"]
-    assert answer.headers["accept-encoding"] == "identity"
+@pytest.mark.parametrize(
+    ("encoding", "packed"),
+    [
+        pytest.param("gzip", gzip.compress, id="gzip"),
+        pytest.param("X-GZIP", gzip.compress, id="its old name"),
+        pytest.param("deflate", zlib.compress, id="deflate"),
+        pytest.param("identity", bytes, id="as it is"),
+    ],
+)
+async def test_compressed_bodies_are_unpacked(pod: Pod, encoding: str, packed: Callable[[bytes], bytes]) -> None:
+    """JSON, and binary tensors after it."""
+    headers = {"Content-Encoding": encoding}
+    answer = await pod.http.post(V1, content=packed(b'{"instances": [3]}'), headers=headers)
+    assert answer.json() == {"predictions": [6]}
+    head, tail = binary([3.0, 4.0])
+    headers["Inference-Header-Content-Length"] = str(len(head))
+    answer = await pod.http.post(V2, content=packed(head + tail), headers=headers)
+    assert answer.json()["outputs"][0]["data"] == [6.0, 8.0]
 
 
-async def test_the_binary_header_is_refused(pod: Pod) -> None:
-    """Before the body is read as the JSON that it is not."""
-    headers = {"Inference-Header-Content-Length": "10"}
-    answer = await pod.http.post(V2, content=b"{}\x00\x01", headers=headers)
-    assert (answer.status_code, answer.json()["reason"]) == (501, "Unsupported")
+@pytest.mark.parametrize(
+    ("encoding", "body", "status", "says"),
+    [
+        pytest.param("br", b"x", 415, "br is not accepted.*gzip", id="another encoding"),
+        pytest.param("gzip", b"\x1f\x8b", 400, "its end is missing", id="cut short"),
+        pytest.param("gzip", b"{}", 400, "it is not gzip", id="not packed at all"),
+        pytest.param("gzip", gzip.compress(b"{}") + b"{}", 400, "more follows its end", id="more after its end"),
+        pytest.param("gzip", gzip.compress(bytes(LIMIT + 1)), 413, "unpacked, it is over the limit", id="a bomb"),
+        pytest.param("deflate", zlib.compress(bytes(10_000_000), 9), 413, "over the limit", id="a hundredfold"),
+    ],
+)
+async def test_what_cannot_be_unpacked_is_told(pod: Pod, encoding: str, body: bytes, status: int, says: str) -> None:
+    """With what is taken."""
+    answer = await pod.http.post(V1, content=body, headers={"Content-Encoding": encoding})
+    assert answer.status_code == status
+    assert re.search(says, answer.json()["error"])
+    assert answer.headers.get("accept-encoding") == ("gzip, deflate, identity" if status == 415 else None)
+
+
+def binary(numbers: list[float], **changes: Any) -> tuple[bytes, bytes]:
+    """Return the JSON and the bytes of a request whose one input is binary."""
+    tail = struct.pack(f"<{len(numbers)}d", *numbers)
+    entry = {"name": "x", "shape": [1, 2], "datatype": "FP64", "parameters": {"binary_data_size": len(tail)}}
+    return orjson.dumps({"inputs": [entry]} | changes), tail
+
+
+@pytest.mark.parametrize("spaces", range(8))
+async def test_binary_tensors_in_and_out(pod: Pod, spaces: int) -> None:
+    """Wherever in the body they begin; outputs one by one as they are wanted, the JSON first."""
+    outputs = [
+        {"name": "negative", "parameters": {"binary_data": False}},
+        {"name": "double", "parameters": {"binary_data": True}},
+    ]
+    head, tail = binary([1.5, -2.0], outputs=outputs, id="7")
+    head += b" " * spaces
+    answer = await pod.http.post(V2, content=head + tail, headers={"Inference-Header-Content-Length": str(len(head))})
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/octet-stream")
+    length = int(answer.headers["inference-header-content-length"])
+    document = orjson.loads(answer.content[:length])
+    assert document["id"] == "7"
+    assert document["outputs"] == [
+        {"name": "negative", "shape": [1, 2], "datatype": "FP64", "data": [-1.5, 2.0]},
+        {"name": "double", "shape": [1, 2], "datatype": "FP64", "parameters": {"binary_data_size": 16}},
+    ]
+    assert struct.unpack("<2d", answer.content[length:]) == (3.0, -4.0)
+
+
+async def test_nothing_but_a_tensor(pod: Pod) -> None:
+    """A length of 0 says that there is no JSON: the body is the model's one input, and its answer is binary too."""
+    body = struct.pack("<2d", 1.0, 2.0)
+    answer = await pod.http.post(V2, content=body, headers={"Inference-Header-Content-Length": "0"})
+    length = int(answer.headers["inference-header-content-length"])
+    assert struct.unpack("<4d", answer.content[length:]) == (2.0, 4.0, -1.0, -2.0)
+
+
+@pytest.mark.parametrize(
+    ("length", "says"),
+    [
+        pytest.param("x", "Inference-Header-Content-Length: 'x'", id="no number"),
+        pytest.param("-1", "whole number up to the length of the body", id="negative"),
+        pytest.param("9" * 30, "whole number up to the length of the body", id="beyond any body"),
+        pytest.param("1000", "whole number up to the length of the body", id="beyond this body"),
+        pytest.param("10", "body: ", id="in the middle of the JSON"),
+    ],
+)
+async def test_a_wrong_header_length_is_told(pod: Pod, length: str, says: str) -> None:
+    """A 400 that names the header or the JSON."""
+    head, tail = binary([1.0, 2.0])
+    answer = await pod.http.post(V2, content=head + tail, headers={"Inference-Header-Content-Length": length})
+    assert (answer.status_code, answer.json()["reason"]) == (400, "InvalidInput")
+    assert says in answer.json()["error"]
+
+
+async def test_the_best_classes(pod: Pod) -> None:
+    """Triton's classification extension: value and index, the largest first."""
+    wanted = [{"name": "double", "parameters": {"classification": 1}}]
+    answer = await pod.http.post(V2, json=tensor() | {"outputs": wanted})
+    assert answer.json()["outputs"] == [
+        {"name": "double", "shape": [1, 1], "datatype": "BYTES", "data": ["4.000000:1"]}
+    ]
 
 
 async def test_a_connection_is_used_again(pod: Pod) -> None:

@@ -82,28 +82,28 @@ async def test_a_model_that_lies_here_is_used_in_place(tmp_path: Path) -> None:
     """Five stages, nothing copied."""
     save_python_model(tmp_path / "claim", SOURCE)
     pod = Load(tmp_path, "python", "pvc://claim")
-    model = await pod.run()
-    assert model.predict([1]) == [2]
+    held = await pod.run()
+    assert held.model.predict([1]) == [2]
     snapshot = pod.progress.snapshot()
     assert (snapshot["state"], snapshot["bytes_done"], snapshot["bytes_total"]) == ("ready", 0, 0)
     assert pod.stages == STAGES
     assert all(each["seconds"] is not None for each in snapshot["stages"])
     assert pod.left == []
-    model.close()
+    held.close()
     assert (tmp_path / "claim" / "model.py").exists()
 
 
 async def test_a_model_from_s3_is_fetched_and_removed_when_it_is_closed(bucket: S3, tmp_path: Path) -> None:
     """A class may read its files for as long as it is open."""
     pod = Load(tmp_path, "python", "s3://loads/plus-one", bucket.url)
-    model = await pod.run()
-    assert model.predict([1]) == [2]
+    held = await pod.run()
+    assert held.model.predict([1]) == [2]
     (folder,) = pod.left
     assert (folder / "weights").stat().st_size == 3_000_000
     snapshot = pod.progress.snapshot()
     assert snapshot["bytes_done"] == snapshot["bytes_total"] == 3_000_000 + len(SOURCE)
     assert snapshot["stages"][1]["bytes"] == snapshot["bytes_done"]
-    model.close()
+    held.close()
     assert pod.left == []
 
 
@@ -111,23 +111,23 @@ async def test_files_that_were_only_read_are_gone_once_the_model_is_warm(bucket:
     """Then a pod that is killed leaves nothing on the disk."""
     bucket.upload(save_iris(tmp_path / "iris"), "loads", "iris")
     pod = Load(tmp_path, "sklearn", "s3://loads/iris", bucket.url)
-    model = await pod.run()
+    held = await pod.run()
     assert pod.left == []
-    assert model.predict([[5.1, 3.5, 1.4, 0.2]]) == [0]
-    model.close()
+    assert held.model.predict([[5.1, 3.5, 1.4, 0.2]]) == [0]
+    held.close()
 
 
 async def test_what_fails_for_now_is_tried_again(network: FaultyNetwork, tmp_path: Path) -> None:
     """A store that comes up later than the pod, a connection that breaks: the load is longer, not lost."""
     network.faults.refusals, network.faults.cuts, network.faults.after = 5, 3, 1_000_000
     pod = Load(tmp_path, "python", "s3://loads/plus-one", network.url)
-    model = await pod.run()
+    held = await pod.run()
     assert network.faults.happened == 8
-    assert model.predict([1]) == [2]
+    assert held.model.predict([1]) == [2]
     snapshot = pod.progress.snapshot()
     assert snapshot["bytes_done"] == snapshot["bytes_total"]
     assert pod.stages == STAGES
-    model.close()
+    held.close()
 
 
 async def test_patience_ends(tmp_path: Path) -> None:

@@ -1,0 +1,83 @@
+"""Which models are in this process, in which versions, and which of these is asked where a request names none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from predictor.model import Model
+from predictor.served import Served
+from torpor.errors import ConflictError, NotFoundError
+
+
+class Models:
+    """Never empty: the model that the pod was made for stays, if only as one that was unloaded. Belongs to the loop."""
+
+    def __init__(self, first: Served) -> None:
+        self.first = first
+        self.is_ending = False
+        """SIGTERM was received."""
+        self._versions: dict[str, dict[str, Served]] = {first.name: {first.version: first}}
+        self._defaults: dict[str, str] = {first.name: first.version}
+
+    def __iter__(self) -> Iterator[Served]:
+        for versions in self._versions.values():
+            yield from versions.values()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the pod may get requests: the model that it was made for is here, and it is not ending."""
+        return self.first.model is not None and not self.is_ending
+
+    def names(self) -> list[str]:
+        return list(self._versions)
+
+    def versions(self, name: str) -> list[Served]:
+        """Return all versions of a model, oldest first; raises NotFoundError."""
+        found = self._versions.get(name)
+        if found is None:
+            there = ", ".join(map(repr, self._versions))
+            raise NotFoundError(f"model {name!r} is not here; this server has {there}")
+        return list(found.values())
+
+    def find(self, name: str, version: str | None = None) -> Served:
+        """Return this version of the model, or its default; raises NotFoundError unless it is known here."""
+        versions = self._versions.get(name)
+        if versions is not None:
+            served = versions.get(version or self._defaults[name])
+            if served is not None:
+                return served
+        there = ", ".join(repr(each.version) for each in self.versions(name))
+        raise NotFoundError(f"model {name!r} has no version {version!r}; it has {there}")
+
+    def require(self, name: str, version: str | None = None) -> Model:
+        """Return the model; raises NotFoundError, LoadError, or UnavailableError while it loads."""
+        return self.find(name, version).require()
+
+    def default(self, name: str) -> str:
+        """Return the version that is asked where a request names none; raises NotFoundError."""
+        self.versions(name)
+        return self._defaults[name]
+
+    def add(self, served: Served) -> None:
+        """Know one more; the first version of a name is its default. Raises ConflictError if it is known."""
+        versions = self._versions.setdefault(served.name, {})
+        if served.version in versions:
+            raise ConflictError(f"model {served.name!r} has a version {served.version!r} already")
+        versions[served.version] = served
+        self._defaults.setdefault(served.name, served.version)
+
+    def set_default(self, name: str, version: str) -> None:
+        """Ask this version where a request names none; raises NotFoundError."""
+        self._defaults[name] = self.find(name, version).version
+
+    def remove(self, served: Served) -> None:
+        """Forget a version; raises ConflictError for the default while there are others, as TorchServe does."""
+        versions = self._versions[served.name]
+        if len(versions) > 1 and self._defaults[served.name] == served.version:
+            others = ", ".join(each for each in versions if each != served.version)
+            raise ConflictError(
+                f"version {served.version!r} is the default of model {served.name!r}; first make another that: {others}"
+            )
+        del versions[served.version]
+        if not versions:
+            del self._versions[served.name], self._defaults[served.name]
