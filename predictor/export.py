@@ -9,7 +9,6 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from predictor.counters import BOUNDS_S, Counters, Durations
-from predictor.model import CountsTokens
 from predictor.models import Models
 from torpor.aio.clock import Clock
 from torpor.telemetry import metrics
@@ -59,11 +58,11 @@ class Collector:
 
     def _tokens(self) -> float | None:
         """Return how many tokens the model is at work on; None where it does not say, or not rightly."""
-        model: object = self._models.first.model
-        if not isinstance(model, CountsTokens):
+        held = self._models.first.held
+        if held is None or held.counts_tokens is None:
             return None
         try:
-            tokens = model.tokens_in_flight()
+            tokens = held.counts_tokens.tokens_in_flight()
             return None if tokens is None else float(tokens)
         except Exception:  # the model's own code must not take the other numbers with it
             log.exception("tokens_in_flight of the model failed")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from predictor.model import Model
+from predictor.loading.held import Held
 from predictor.served import Served
 from torpor.errors import ConflictError, NotFoundError
 
@@ -26,7 +26,7 @@ class Models:
     @property
     def is_ready(self) -> bool:
         """Whether the pod may get requests: the model that it was made for is here, and it is not ending."""
-        return self.first.model is not None and not self.is_ending
+        return self.first.held is not None and not self.is_ending
 
     def names(self) -> list[str]:
         return list(self._versions)
@@ -49,7 +49,7 @@ class Models:
         there = ", ".join(repr(each.version) for each in self.versions(name))
         raise NotFoundError(f"model {name!r} has no version {version!r}; it has {there}")
 
-    def require(self, name: str, version: str | None = None) -> Model:
+    def require(self, name: str, version: str | None = None) -> Held:
         """Return the model; raises NotFoundError, LoadError, or UnavailableError while it loads."""
         return self.find(name, version).require()
 

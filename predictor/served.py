@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 from predictor.loading.held import Held
 from predictor.loading.progress import Progress
-from predictor.model import Model
 from predictor.statistics import Statistics
 from torpor.errors import LoadError, NotFoundError, UnavailableError
 
@@ -29,9 +28,9 @@ class Served:
         self._open: _Open | None = None
 
     @property
-    def model(self) -> Model | None:
+    def held(self) -> Held | None:
         """What answers; None unless it is warm."""
-        return None if self._open is None else self._open.held.model
+        return None if self._open is None else self._open.held
 
     def hold(self, held: Held) -> None:
         """Answer with this model from now on, which is the first."""
@@ -52,10 +51,10 @@ class Served:
             return ""
         return "unloaded" if self.is_unloaded else f"{error['stage']}: {error['message']}" if error else "loading"
 
-    def require(self) -> Model:
+    def require(self) -> Held:
         """Return the model; raises NotFoundError if it was unloaded, LoadError, or UnavailableError while it loads."""
         if self._open is not None:
-            return self._open.held.model
+            return self._open.held
         if self.is_unloaded:
             raise NotFoundError(f"model {self.name!r} was unloaded from this server")
         error = self.progress.snapshot()["error"]
@@ -64,13 +63,13 @@ class Served:
         raise UnavailableError(f"model {self.name!r} is loading; /progress says how far it is")
 
     @contextlib.contextmanager
-    def used(self) -> Iterator[Model]:
+    def used(self) -> Iterator[Held]:
         """Give the model, which is not closed while the block runs; raises as `require` does."""
-        model, open_ = self.require(), self._open
+        held, open_ = self.require(), self._open
         assert open_ is not None  # noqa: S101  # require() has raised otherwise
         open_.users += 1
         try:
-            yield model
+            yield held
         finally:
             open_.users -= 1
             if not open_.users and open_.unused is not None:

@@ -15,7 +15,7 @@ from predictor.endpoints.answers import refusal
 from predictor.endpoints.body import Octets
 from predictor.endpoints.reply import Reply
 from predictor.endpoints.workers import Workers
-from predictor.model import Model
+from predictor.loading.held import Held
 from predictor.models import Models
 from predictor.served import Served
 from predictor.statistics import Laps
@@ -23,7 +23,7 @@ from torpor.aio.clock import Clock
 
 log = logging.getLogger(__name__)
 
-Compute = Callable[[Served, Model, Octets, Laps], Reply]
+Compute = Callable[[Served, Held, Octets, Laps], Reply]
 """From a request's body to an answer; blocks, and runs in a thread. Says in the laps when its parts were done."""
 
 GONE = 499
@@ -61,9 +61,9 @@ class Inference:
         try:
             path = request.path_params
             served = self._models.find(path["model"], path.get("version"))
-            with served.used() as model:
+            with served.used() as held:
                 raw = await body.read(request, self._max_body_bytes, tensors_at)
-                return await self.compute(served, model, raw, compute, request)
+                return await self.compute(served, held, raw, compute, request)
         except ClientDisconnect:
             return Response(status_code=GONE)
         except Exception as error:
@@ -74,7 +74,7 @@ class Inference:
             return refused
 
     async def compute(
-        self, served: Served, model: Model, raw: Octets, compute: Compute, request: Request | None = None
+        self, served: Served, held: Held, raw: Octets, compute: Compute, request: Request | None = None
     ) -> Reply:
         """Return what a thread has computed, counted in the model's statistics; raises what it raises."""
         arrived_ns = time.perf_counter_ns()
@@ -82,7 +82,7 @@ class Inference:
 
         def job() -> Reply:
             laps.began_ns = time.perf_counter_ns()
-            reply = compute(served, model, raw, laps)
+            reply = compute(served, held, raw, laps)
             laps.encoded_ns = time.perf_counter_ns()
             return reply
 

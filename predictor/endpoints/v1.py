@@ -12,7 +12,7 @@ from predictor.endpoints.answers import json
 from predictor.endpoints.body import Octets
 from predictor.endpoints.inference import Inference
 from predictor.endpoints.reply import Reply
-from predictor.model import Explains, Model, TakesParameters
+from predictor.loading.held import Held
 from predictor.models import Models
 from predictor.served import Served
 from predictor.statistics import Laps
@@ -51,24 +51,24 @@ class V1:
         return await self._inference.answer(request, "v1", _explain)
 
 
-def predict(served: Served, model: Model, body: Octets, laps: Laps) -> Reply:
+def predict(served: Served, held: Held, body: Octets, laps: Laps) -> Reply:
     """Compute the answer to `:predict`."""
     del served
     request = v1.decode(body)
     laps.decoded_ns, laps.rows = time.perf_counter_ns(), len(request.instances)
-    if request.parameters and isinstance(model, TakesParameters):
-        predictions = model.predict_with(request.instances, request.parameters)
+    if request.parameters and held.takes_parameters is not None:
+        predictions = held.takes_parameters.predict_with(request.instances, request.parameters)
     else:
-        predictions = model.predict(request.instances)
+        predictions = held.model.predict(request.instances)
     laps.inferred_ns = time.perf_counter_ns()
     return Reply((v1.encode(predictions),))
 
 
-def _explain(served: Served, model: Model, body: Octets, laps: Laps) -> Reply:
-    if not (isinstance(model, Explains) and model.explains):
+def _explain(served: Served, held: Held, body: Octets, laps: Laps) -> Reply:
+    if held.explains is None:
         raise UnsupportedError(f"model {served.name!r} offers no explanations; use :predict")
     request = v1.decode(body)
     laps.decoded_ns, laps.rows = time.perf_counter_ns(), len(request.instances)
-    explanations = model.explain(request.instances)
+    explanations = held.explains.explain(request.instances)
     laps.inferred_ns = time.perf_counter_ns()
     return Reply((v1.encode(explanations, "explanations"),))

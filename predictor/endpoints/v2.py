@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 
 from starlette.requests import Request
@@ -14,8 +13,8 @@ from predictor.endpoints import description
 from predictor.endpoints.answers import json
 from predictor.endpoints.body import Octets
 from predictor.endpoints.inference import Inference
-from predictor.endpoints.reply import BYTES, Reply
-from predictor.model import Model, NamesClasses, TakesParameters
+from predictor.endpoints.reply import Reply
+from predictor.loading.held import Held
 from predictor.models import Models
 from predictor.served import Served
 from predictor.statistics import Laps
@@ -62,9 +61,9 @@ class V2:
     async def infer(self, request: Request) -> Response | Reply:
         length = request.headers.get(HEADER_LENGTH)
         if length is None:
-            return await self._inference.answer(request, "v2", _infer_json)
+            return await self._inference.answer(request, "v2", _infer)
         at = int(length) if length.isascii() and length.isdecimal() and len(length) < 20 else 0
-        return await self._inference.answer(request, "v2", partial(_infer, length), tensors_at=at)
+        return await self._inference.answer(request, "v2", partial(_infer, header_length=length), tensors_at=at)
 
     def _found(self, request: Request) -> Served:
         served = self._models.find(request.path_params["model"], request.path_params.get("version"))
@@ -90,7 +89,7 @@ class V2:
 
     async def _metadata(self, request: Request) -> Response:
         served = self._found(request)
-        versions = [each.version for each in self._models.versions(served.name) if each.model is not None]
+        versions = [each.version for each in self._models.versions(served.name) if each.held is not None]
         return json(description.metadata(served.name, versions, served.require().signature))
 
     async def _ready(self, request: Request) -> Response:
@@ -110,34 +109,8 @@ class V2:
         return json({"model_stats": [each.statistics.document(each.name, each.version) for each in self._models]})
 
 
-def _infer_json(served: Served, model: Model, body: Octets, laps: Laps) -> Reply:
-    return _infer(None, served, model, body, laps)
-
-
-def _infer(header_length: str | None, served: Served, model: Model, body: Octets, laps: Laps) -> Reply:
+def _infer(served: Served, held: Held, body: Octets, laps: Laps, header_length: str | None = None) -> Reply:
     # numpy, which this needs, costs 60 ms: health is there before.
-    from torpor.protocol import inference, v2  # noqa: PLC0415
+    from predictor.endpoints.v2compute import infer  # noqa: PLC0415
 
-    length = v2.read_header_length(header_length, len(body))
-    if length == 0:
-        only = description.only_input(model.signature)
-        request = v2.decode_raw(body, only.name, only.datatype, only.shape)
-    else:
-        request = v2.decode(body, length)
-    laps.decoded_ns = time.perf_counter_ns()
-    shape = request.inputs[0].shape
-    laps.rows = shape[0] if shape else 1
-    known = [each.name for each in model.signature.outputs]
-    if known:  # before the work, where the model says what it gives
-        inference.check_outputs(request.outputs, known)
-    if request.parameters and isinstance(model, TakesParameters):
-        outputs = model.infer_with(request.inputs, request.parameters)
-    else:
-        outputs = model.infer(request.inputs)
-    laps.inferred_ns = time.perf_counter_ns()
-    labels = model.labels if isinstance(model, NamesClasses) else None
-    encoded = v2.encode(served.name, served.version, request.id, inference.select(request, outputs, labels))
-    if encoded.header_length is None:
-        return Reply((encoded.head,))
-    header = (HEADER_LENGTH.lower().encode(), b"%d" % encoded.header_length)
-    return Reply((encoded.head, *encoded.tail), BYTES, (header,))
+    return infer(served, held, body, laps, header_length)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from predictor.model import Signature, TensorSpec
@@ -41,12 +40,14 @@ class Method:
 
     def __call__(self, given: Any, parameters: Mapping[str, Any], field: str) -> Any:
         """Return what it returns; raises InvalidInputError of `field` for its ValueError, ModelError for all else."""
-        with self._told(given, field):
+        try:
             return self._call(given, parameters)
+        except _RAISED as error:
+            raise self._told(error, given, field) from error
 
     def iterate(self, given: Any, parameters: Mapping[str, Any], field: str) -> Generator[Any, None, None]:
         """Give what it yields; raises as a call does."""
-        with self._told(given, field):
+        try:
             answers = self._call(given, parameters)
             try:
                 yield from answers
@@ -54,25 +55,22 @@ class Method:
                 close = getattr(answers, "close", None)
                 if callable(close):
                     close()
+        except _RAISED as error:
+            raise self._told(error, given, field) from error
 
     def _call(self, given: Any, parameters: Mapping[str, Any]) -> Any:
         assert self._method is not None  # noqa: S101  # who calls has asked `is_there`
         return self._method(given, parameters=parameters) if self._takes_parameters else self._method(given)
 
-    @contextlib.contextmanager
-    def _told(self, given: Any, field: str) -> Iterator[None]:
-        try:
-            yield
-        except TorporError:
-            raise
-        except ValueError as error:
+    def _told(self, error: BaseException, given: Any, field: str) -> BaseException:
+        """Return what a client is told of what the class has raised."""
+        if isinstance(error, TorporError):
+            return error
+        if isinstance(error, ValueError):
             # How Python says that a value is wrong.
-            raise InvalidInputError(field, given, str(error)) from error
-        except _RAISED as error:
-            # Its words may hold what is not for clients.
-            raise ModelError(
-                f"{self.name} of {SCRIPT} raised {type(error).__name__}; the pod's log says more"
-            ) from error
+            return InvalidInputError(field, given, str(error))
+        # Its words may hold what is not for clients.
+        return ModelError(f"{self.name} of {SCRIPT} raised {type(error).__name__}; the pod's log says more")
 
 
 def declared(instance: Any) -> Signature:
@@ -122,15 +120,21 @@ def _check(inputs: Sequence[Tensor], specs: Sequence[TensorSpec]) -> None:
             raise InvalidInputError(f"inputs[{index}].name", each.name, f"this model takes {names}")
         if each.datatype != spec.datatype:
             raise InvalidInputError(f"inputs[{index}].datatype", each.datatype, f"{each.name} is {spec.datatype}")
-        fits = len(each.shape) == len(spec.shape) and all(
-            wanted in {-1, length} for wanted, length in zip(spec.shape, each.shape, strict=True)
-        )
-        if not fits:
+        if not _fits(each.shape, spec.shape):
             allowed = f"{each.name} has the shape {list(spec.shape)}, where -1 is any length"
             raise InvalidInputError(f"inputs[{index}].shape", list(each.shape), allowed)
     if by_name:
         given = ", ".join(each.name for each in inputs)
         raise InvalidInputError("inputs", given, f"this model also takes {', '.join(by_name)}")
+
+
+def _fits(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    if len(shape) != len(wanted):
+        return False
+    for length, allowed in zip(shape, wanted, strict=True):  # noqa: SIM110  # a generator costs more than the loop
+        if allowed not in (-1, length):
+            return False
+    return True
 
 
 def _specs(field: str, raw: Any) -> tuple[TensorSpec, ...]:

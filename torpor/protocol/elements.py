@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cache
 from itertools import chain
 from typing import Any
 
@@ -56,9 +57,10 @@ def read_elements(path: str, datatype: str, shape: tuple[int, ...], data: Any) -
         allowed = f"it means {asked} elements, and data has {len(flat)}"
         raise InvalidInputError(f"{path}.shape", brief(list(shape)), allowed)
     dtype = DATATYPES[datatype]
-    wrong = _first_wrong(dtype, flat)
+    kind, types = _kind(dtype), set(map(type, flat))
+    wrong = _first_wrong(kind, flat, types)
     if wrong is None:
-        array, wrong = _converted(dtype, flat)
+        array, wrong = _converted(dtype, kind, flat, types)
     if wrong is not None:
         place = _indices(wrong, shape) if is_nested else f"[{wrong}]"
         raise InvalidInputError(f"{path}.data{place}", brief(flat[wrong]), f"{datatype} takes {_takes(dtype)}")
@@ -97,35 +99,44 @@ def _flattened(path: str, shape: tuple[int, ...], data: list[Any]) -> list[Any]:
     return list(level)
 
 
-def _first_wrong(dtype: np.dtype[Any], flat: Sequence[Any]) -> int | None:
-    """Return the index of the first element whose JSON type does not fit."""
-    kind = _kind(dtype)
-    types = _TYPES[kind]
-    if types.issuperset(map(type, flat)):
+def _first_wrong(kind: str, flat: Sequence[Any], types: set[type]) -> int | None:
+    """Return the index of the first element whose JSON type does not fit; `types` are those that there are."""
+    fitting = _TYPES[kind]
+    if types <= fitting:
         return None
     for index, each in enumerate(flat):
-        if type(each) not in types and not (kind == "f" and type(each) is str and each in _NO_NUMBERS):
+        if type(each) not in fitting and not (kind == "f" and type(each) is str and each in _NO_NUMBERS):
             return index
     return None
 
 
-def _converted(dtype: np.dtype[Any], flat: Sequence[Any]) -> tuple[NDArray[Any], int | None]:
+def _converted(
+    dtype: np.dtype[Any], kind: str, flat: Sequence[Any], types: set[type]
+) -> tuple[NDArray[Any], int | None]:
     """Return the elements as an array; and the index of the first that is out of range, if one is."""
-    if dtype.kind in "iu":
-        info = np.iinfo(dtype)
-        low, high = int(info.min), int(info.max)
-        if flat and not low <= min(flat) <= max(flat) <= high:
-            wrong = next(index for index, each in enumerate(flat) if not low <= each <= high)
-            return np.empty(0, dtype), wrong
-    if not is_float(dtype):
+    if kind in "bO" or not flat:
         return np.array(flat, dtype), None
-    if str in set(map(type, flat)):
+    low, high = _range(dtype)
+    if str in types:
         flat = [_NO_NUMBERS.get(each, each) for each in flat]
+    elif low <= min(flat) and max(flat) <= high:
+        return np.array(flat, dtype), None
+    if kind != "f":
+        return np.empty(0, dtype), next(index for index, each in enumerate(flat) if not low <= each <= high)
     wide = np.array(flat, np.float64)
     with np.errstate(over="ignore"):
         array = wide.astype(dtype)
     overflown = np.isinf(array) & ~np.isinf(wide)
     return array, int(np.argmax(overflown)) if overflown.any() else None
+
+
+@cache
+def _range(dtype: np.dtype[Any]) -> tuple[float, float]:
+    """Return the least and the largest number."""
+    if is_float(dtype):
+        return -_largest(dtype), _largest(dtype)
+    info = np.iinfo(dtype)
+    return int(info.min), int(info.max)
 
 
 def _kind(dtype: np.dtype[Any]) -> str:
@@ -139,7 +150,7 @@ def _largest(dtype: np.dtype[Any]) -> float:
 
 def _takes(dtype: np.dtype[Any]) -> str:
     if dtype.kind in "iu":
-        return f"whole numbers from {np.iinfo(dtype).min} to {np.iinfo(dtype).max}"
+        return "whole numbers from {} to {}".format(*_range(dtype))
     if is_float(dtype):
         return f'numbers up to {_largest(dtype):.6g}, "NaN", "Infinity" and "-Infinity"'
     return "true and false" if dtype.kind == "b" else "texts"

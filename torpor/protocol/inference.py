@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from torpor.errors import InvalidInputError
 from torpor.protocol.tensors import Tensor, is_float
 
+_NO_LABELS: Mapping[str, Sequence[str]] = {}
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -47,7 +49,7 @@ def check_outputs(wanted: Sequence[Wanted] | None, known: Sequence[str]) -> None
 
 
 def select(
-    request: InferRequest, outputs: Sequence[Tensor], labels: Mapping[str, Sequence[str]] | None = None
+    request: InferRequest, outputs: Sequence[Tensor], labels: Mapping[str, Sequence[str]] = _NO_LABELS
 ) -> list[tuple[Tensor, bool]]:
     """Return (output, whether it is wanted as bytes), in the order asked for.
 
@@ -62,7 +64,7 @@ def select(
         output = by_name[wanted.name]
         if wanted.classes:
             path = f"outputs[{index}].parameters.classification"
-            output = classified(path, output, wanted.classes, (labels or {}).get(wanted.name, ()))
+            output = classified(path, output, wanted.classes, labels.get(wanted.name, ()))
         selected.append((output, wanted.binary))
     return selected
 
