@@ -7,22 +7,38 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from predictor.allowed import ALLOWED_SOURCES, Allowed, canonical
 from predictor.loading.source import Source
 from predictor.storage import settings as storage
 from torpor import settings as read
-from torpor.errors import SettingError
+from torpor.errors import InvalidInputError, SettingError
 
 PORT = "PORT"
 HOST = "TORPOR_PREDICTOR_HOST"
 MAX_BODY_BYTES = "TORPOR_PREDICTOR_MAX_BODY_BYTES"
 THREADS = "TORPOR_PREDICTOR_THREADS"
 GRACE_SECONDS = "TORPOR_PREDICTOR_GRACE_SECONDS"
+MODEL_CONTROL = "TORPOR_PREDICTOR_MODEL_CONTROL"
+ADMIN_HOST = "TORPOR_PREDICTOR_ADMIN_HOST"
+ADMIN_PORT = "TORPOR_PREDICTOR_ADMIN_PORT"
+ADMIN_TOKEN = "TORPOR_PREDICTOR_ADMIN_TOKEN"  # noqa: S105  # the variable's name
 
 LOOPBACK = "127.0.0.1"
 DEFAULT_MAX_BODY_BYTES = 256 * 1024 * 1024
 DEFAULT_GRACE_S = 300
 TERMINATION_LOG = Path("/dev/termination-log")
 """Where Kubernetes reads what a container says of its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admin:
+    """The listener on which models are managed."""
+
+    host: str
+    port: int
+    token: str
+    allowed: Allowed
+    """Where models may be registered from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +56,10 @@ class Settings:
     """How long requests in flight may take after SIGTERM. Knative's limit of one request: its kubelet kills then."""
     termination_log: Path | None = None
     """Where the reason of a failed load is left; None: nobody reads it."""
+    is_controlled: bool = False
+    """Whether who may ask the model may load and unload it too, by V2's model repository."""
+    admin: Admin | None = None
+    """None: nobody manages models here."""
     pod_started_at: float | None = None
     """When the pod's process was started, in seconds since 1970, if somebody has noted it."""
 
@@ -55,6 +75,8 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         threads=_integer(environ, THREADS, _default_threads(), 1, 1024, "threads"),
         grace_s=_integer(environ, GRACE_SECONDS, DEFAULT_GRACE_S, 0, 86_400, "seconds"),
         termination_log=termination_log(environ),
+        is_controlled=_one_of(environ, MODEL_CONTROL, ("none", "explicit")) == "explicit",
+        admin=_admin(environ),
         pod_started_at=read.number("TORPOR_POD_STARTED_AT", started_at, minimum=0, maximum=1e11)
         if started_at
         else None,
@@ -73,12 +95,33 @@ def _source(environ: Mapping[str, str]) -> Source:
     allow_pickle = environ.get("TORPOR_ALLOW_PICKLE")
     return Source(
         name=_required(environ, "TORPOR_MODEL_NAME", "give the name that clients ask the model by"),
-        format=_required(environ, "TORPOR_MODEL_FORMAT", "give the format of the model: huggingface, sklearn, python"),
+        format=_required(environ, "TORPOR_MODEL_FORMAT", "give the format of the model: onnx, sklearn, python, ..."),
         uri=storage_uri(environ),
         model_dir=_model_dir(environ),
         allow_pickle=read.flag("TORPOR_ALLOW_PICKLE", allow_pickle) if allow_pickle else False,
         storage=storage.read(environ),
     )
+
+
+def _admin(environ: Mapping[str, str]) -> Admin | None:
+    port = _integer(environ, ADMIN_PORT, 0, 0, 65535, "")
+    if not port:
+        return None
+    token = _required(environ, ADMIN_TOKEN, f"give the token that clients of {ADMIN_PORT} must send")
+    prefixes = tuple(filter(None, (each.strip() for each in environ.get(ALLOWED_SOURCES, "").split(","))))
+    try:
+        allowed = Allowed(tuple(canonical(ALLOWED_SOURCES, each) for each in prefixes))
+    except InvalidInputError as error:
+        raise SettingError(ALLOWED_SOURCES, error.value, error.allowed) from error
+    return Admin(environ.get(ADMIN_HOST) or LOOPBACK, port, token, allowed)
+
+
+def _one_of(environ: Mapping[str, str], key: str, allowed: tuple[str, ...]) -> str:
+    """Return the value, or the first of those allowed where there is none."""
+    value = environ.get(key) or allowed[0]
+    if value not in allowed:
+        raise SettingError(key, value, f"use {' or '.join(allowed)}")
+    return value
 
 
 def storage_uri(environ: Mapping[str, str]) -> str:

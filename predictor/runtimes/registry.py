@@ -11,8 +11,10 @@ from torpor.errors import UnsupportedError
 
 FORMATS: Mapping[str, tuple[str, str]] = {
     "huggingface": ("predictor.runtimes.huggingface", "HuggingFace"),
+    "lightgbm": ("predictor.runtimes.lightgbm", "LightGBM"),
     "python": ("predictor.runtimes.python", "PythonClass"),
     "sklearn": ("predictor.runtimes.sklearn", "ScikitLearn"),
+    "xgboost": ("predictor.runtimes.xgboost", "XGBoost"),
 }
 ALIASES: Mapping[str, str] = {"transformers": "huggingface", "scikit-learn": "sklearn"}
 

@@ -8,12 +8,12 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from predictor.model import Model, Signature, TensorSpec
-from predictor.runtimes.runtime import ALLOW_PICKLE, Files, refuse_pickle
-from torpor.errors import ForbiddenError, InvalidInputError, NotFoundError
+from predictor.runtimes import choice
+from predictor.runtimes.runtime import ALLOW_PICKLE, Files
+from torpor.errors import ForbiddenError, InvalidInputError
 
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SKOPS = (".skops",)
-PICKLED = (".joblib", ".pkl", ".pickle")
+_BETTER = "model.skops (skops.io.dump)"
 
 _preparing = threading.Lock()
 
@@ -39,17 +38,7 @@ class ScikitLearn:
     keeps_files: bool = False
 
     def choose(self, names: Sequence[str], *, allow_pickle: bool) -> tuple[str, ...]:
-        for suffixes in (SKOPS, PICKLED):
-            found = sorted(each for each in names if "/" not in each and PurePosixPath(each).suffix in suffixes)
-            if not found:
-                continue
-            ours = [each for each in found if PurePosixPath(each).stem == "model"] or found
-            if len(ours) > 1:
-                raise InvalidInputError("storageUri", ", ".join(ours), "one model is needed; name its file in the URI")
-            if suffixes is PICKLED and not allow_pickle:
-                raise refuse_pickle(ours[0], "skops (skops.io.dump)")
-            return (ours[0],)
-        raise NotFoundError("there is no model.skops (nor .joblib or .pkl); save the model by skops.io.dump")
+        return (choice.choose(names, ((".skops",),), allow_pickle=allow_pickle, better=_BETTER),)
 
     def prepare(self) -> None:
         with _preparing, _without_torch():
@@ -58,7 +47,7 @@ class ScikitLearn:
     def verify(self, files: Files) -> None:
         """See which types a skops file wants to make; those that are not known to be harmless need trust."""
         (name,) = files.names
-        if PurePosixPath(name).suffix in PICKLED or files.allow_pickle:
+        if choice.is_pickled(name) or files.allow_pickle:
             return
         self.prepare()
         from skops.io import get_untrusted_types
@@ -79,7 +68,7 @@ class ScikitLearn:
         self.prepare()
         (name,) = files.names
         path = files.path(name)
-        if PurePosixPath(name).suffix in PICKLED:
+        if choice.is_pickled(name):
             import joblib
 
             return SklearnModel(joblib.load(path), "sklearn_pickle")

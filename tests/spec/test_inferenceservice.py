@@ -137,7 +137,7 @@ def test_of_several_containers_one_is_kserves() -> None:
         pytest.param(
             {"modelFormat": {"name": "tensorflow"}},
             NoSupportingRuntimeError,
-            r"spec.predictor.model.modelFormat.name: 'tensorflow' .* huggingface, python, sklearn, transformers",
+            r"spec.predictor.model.modelFormat.name: 'tensorflow' .* huggingface, lightgbm, .*sklearn, .*xgboost",
             id="a format that nothing serves",
         ),
         pytest.param(
@@ -145,6 +145,12 @@ def test_of_several_containers_one_is_kserves() -> None:
             NoSupportingRuntimeError,
             "modelFormat.version: '7' .* version 1",
             id="a version that nothing serves",
+        ),
+        pytest.param(
+            {"modelFormat": {"name": "lightgbm", "version": "2"}},
+            NoSupportingRuntimeError,
+            "modelFormat.version: '2' .* version 3, 4",
+            id="a version that KServe's runtime never had",
         ),
         pytest.param({"modelFormat": {}}, InvalidInputError, "modelFormat.name: None", id="no format"),
         pytest.param(

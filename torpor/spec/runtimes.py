@@ -8,16 +8,27 @@ from torpor.errors import InvalidInputError
 from torpor.spec.fields import Fields
 
 # As a manifest may name them, and as the predictor does.
-FORMATS = {"huggingface": "huggingface", "python": "python", "sklearn": "sklearn", "transformers": "huggingface"}
+FORMATS = {
+    "huggingface": "huggingface",
+    "lightgbm": "lightgbm",
+    "python": "python",
+    "sklearn": "sklearn",
+    "transformers": "huggingface",
+    "xgboost": "xgboost",
+}
 VERSION = "1"
-"""Each format has one version, the one that KServe's own runtimes have."""
+"""What KServe's own runtimes call the version of most formats."""
+VERSIONS = {"lightgbm": ("3", "4"), "xgboost": ("1", "2", "3")}
+"""Where it is the library's, as KServe's have had it; a file of any of these is read."""
 PROTOCOLS = ("v1", "v2")
 
 # Names of runtimes and the formats of each: ours, and KServe's for the same formats, so that its manifests run.
 RUNTIMES = {
     "torpor-predictor": frozenset(FORMATS),
     "kserve-huggingfaceserver": frozenset({"huggingface", "transformers"}),
+    "kserve-lgbserver": frozenset({"lightgbm"}),
     "kserve-sklearnserver": frozenset({"sklearn"}),
+    "kserve-xgbserver": frozenset({"xgboost"}),
 }
 
 
@@ -52,9 +63,10 @@ def choose(choice: Choice) -> str:
 
 def _check_version(choice: Choice) -> None:
     version = choice.fields.object("modelFormat").text("version")
-    if version.split(".")[0] not in {"", VERSION}:
+    known = VERSIONS.get(choice.format, (VERSION,))
+    if version.split(".")[0] not in {"", *known}:
         path = choice.fields.object("modelFormat").at("version")
-        raise NoSupportingRuntimeError(path, version, f"{choice.format} is served in version {VERSION}")
+        raise NoSupportingRuntimeError(path, version, f"{choice.format} is served in version {', '.join(known)}")
 
 
 def _check_protocol(fields: Fields) -> None:

@@ -146,7 +146,7 @@ def test_skops_wins_over_a_pickle_beside_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "error", "says"),
     [
-        pytest.param(["a.txt"], NotFoundError, "no model.skops", id="none"),
+        pytest.param(["a.txt"], NotFoundError, "no file that ends with .skops, .joblib", id="none"),
         pytest.param(["a.skops", "b.skops"], InvalidInputError, "a.skops, b.skops", id="two"),
     ],
 )
