@@ -6,30 +6,32 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
 
 from predictor.counters import Counters
 from predictor.endpoints.app import build
+from predictor.endpoints.inference import Inference
 from predictor.endpoints.workers import Workers
 from predictor.lastwords import say_why
 from predictor.loading.held import Held
 from predictor.loading.progress import Progress
 from predictor.loading.source import Source
 from predictor.models import Models
+from predictor.repository import Load, Repository
 from predictor.served import Served
-from predictor.settings import Settings
+from predictor.settings import ADMIN_HOST, ADMIN_PORT, Settings
 from torpor.aio.clock import Clock, SystemClock
 from torpor.errors import LoadError
+from torpor.web.listen import listening
 from torpor.web.server import Server, Times
 
 log = logging.getLogger(__name__)
-
-Load = Callable[[Source, Progress, Clock], Awaitable[Held]]
 
 IDLE_S = 65
 """Longer than the 4 s of the activator and the 60 s of common load balancers."""
 FAREWELL_S = 1.0
 """How long `/progress` still tells of a load that failed, before the process ends."""
+ADMIN_GRACE_S = 5
 CANCEL_S = 5.0
 """How long a load that is no longer wanted may take to clean up."""
 
@@ -37,15 +39,15 @@ CANCEL_S = 5.0
 async def serve(settings: Settings, listener: socket.socket, load: Load | None = None) -> int:
     """Serve until SIGTERM, or until the load has failed for good; returns the exit status."""
     clock = SystemClock()
-    progress = Progress(clock, started_at=settings.pod_started_at)
-    served = Served(settings.source.name, progress)
+    served = Served(settings.source.name, Progress(clock, started_at=settings.pod_started_at))
     models = Models(served)
+    repository = Repository(models, settings.source, load or _pipeline, clock)
     counters = Counters()
     workers = Workers(settings.threads, counters.waits, clock)
     started, ending = asyncio.Event(), asyncio.Event()
 
     def on_started() -> None:
-        progress.listening()
+        served.progress.listening()
         log.info("listening on %s port %d", *listener.getsockname()[:2])
         started.set()
 
@@ -53,37 +55,59 @@ async def serve(settings: Settings, listener: socket.socket, load: Load | None =
         models.is_ending = True
         ending.set()
 
-    app = build(models, workers, counters, clock, ending, max_body_bytes=settings.max_body_bytes)
+    inference = Inference(models, workers, counters, clock, max_body_bytes=settings.max_body_bytes)
+    app = build(repository, inference, counters, clock, ending, is_controlled=settings.is_controlled)
     server = Server(app, Times(IDLE_S, settings.grace_s), on_started=on_started, on_ending=on_ending)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     with contextlib.closing(workers):
         await started.wait()
-        loading = asyncio.create_task(_loaded(settings.source, served, clock, load))
-        await asyncio.wait({serving, loading}, return_when=asyncio.FIRST_COMPLETED)
-        status = 0
-        if loading.done() and (error := loading.result()) is not None:
-            status = 1
-            say_why(f"model {settings.source.name} was not loaded", error, settings.termination_log)
-            await asyncio.wait({serving}, timeout=FAREWELL_S)
-            server.end()
-        await serving
-        await _cancelled(loading)
-    await served.unload().closed()
+        async with _managed(settings, repository):
+            loading = asyncio.create_task(_loaded(repository, served))
+            await asyncio.wait({serving, loading}, return_when=asyncio.FIRST_COMPLETED)
+            status = 0
+            if loading.done() and (error := loading.result()) is not None:
+                status = 1
+                say_why(f"model {settings.source.name} was not loaded", error, settings.termination_log)
+                await asyncio.wait({serving}, timeout=FAREWELL_S)
+                server.end()
+            await serving
+            await _cancelled(loading)
+    await repository.close()
     return status
 
 
-async def _loaded(source: Source, served: Served, clock: Clock, load: Load | None) -> LoadError | None:
+@contextlib.asynccontextmanager
+async def _managed(settings: Settings, repository: Repository) -> AsyncIterator[None]:
+    """Let models be managed while the block runs, where there is a port for it."""
+    admin = settings.admin
+    if admin is None:
+        yield
+        return
+    from predictor.endpoints.management import Management  # noqa: PLC0415  # few have it
+
+    management = Management(repository, settings.source, admin.allowed)
+    with listening(admin.host, admin.port, host_key=ADMIN_HOST, port_key=ADMIN_PORT) as listener:
+        server = Server(management.app(admin.token), Times(IDLE_S, ADMIN_GRACE_S), signals=False)
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        log.info("models are managed on %s port %d", *listener.getsockname()[:2])
+        try:
+            yield
+        finally:
+            server.end()
+            await serving
+            await management.close()
+
+
+async def _loaded(repository: Repository, served: Served) -> LoadError | None:
     """Load the model; returns what went wrong."""
     try:
-        if load is None:
-            load = await asyncio.to_thread(_pipeline)
-        served.hold(await load(source, served.progress, clock))
+        await repository.load_first()
     except Exception as error:
         failure = _as_load_error(error)
         if served.progress.state != "failed":
             served.progress.failed(failure)
         return failure
-    log.info("model %s is ready", source.name)
+    log.info("model %s is ready", served.name)
     return None
 
 
@@ -95,11 +119,16 @@ def _as_load_error(error: Exception) -> LoadError:
     return LoadError("open", f"{type(error).__name__}: {error}")
 
 
-def _pipeline() -> Load:
-    """Import what loads models, in a thread, while health is answered: it brings numpy with it."""
-    from predictor.loading.pipeline import load  # noqa: PLC0415
+async def _pipeline(source: Source, progress: Progress, clock: Clock) -> Held:
+    """Load; what does it is imported in a thread, while health is answered: it brings numpy with it."""
 
-    return load
+    def imported() -> Load:
+        from predictor.loading.pipeline import load  # noqa: PLC0415
+
+        return load
+
+    load = await asyncio.to_thread(imported)
+    return await load(source, progress, clock)
 
 
 async def _cancelled(task: asyncio.Task[LoadError | None]) -> None:

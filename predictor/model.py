@@ -99,3 +99,12 @@ class NamesClasses(Protocol):
     @property
     def labels(self) -> Mapping[str, Sequence[str]]:
         """By output, the names of its classes in order; outputs without names are not in it."""
+
+
+@runtime_checkable
+class SaysVersion(Protocol):
+    """A model whose files say which version it is."""
+
+    @property
+    def version(self) -> str:
+        """The version, not empty."""

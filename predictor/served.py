@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from predictor.loading.held import Held
 from predictor.loading.progress import Progress
 from predictor.statistics import Statistics
+from predictor.turns import Turns
 from torpor.errors import LoadError, NotFoundError, UnavailableError
 
 VERSION = "1"
@@ -23,6 +24,7 @@ class Served:
         self.version = version
         self.progress = progress
         self.statistics = Statistics()
+        self.turns = Turns()
         self.is_unloaded = False
         """It was here, and somebody has sent it away."""
         self._open: _Open | None = None

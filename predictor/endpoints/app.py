@@ -16,10 +16,10 @@ from predictor.endpoints.answers import http_refusal, refusal
 from predictor.endpoints.front import Front
 from predictor.endpoints.health import Health
 from predictor.endpoints.inference import Inference
+from predictor.endpoints.repository import RepositoryApi
 from predictor.endpoints.v1 import V1
 from predictor.endpoints.v2 import V2
-from predictor.endpoints.workers import Workers
-from predictor.models import Models
+from predictor.repository import Repository
 from torpor.aio.clock import Clock
 from torpor.errors import TorporError
 
@@ -37,13 +37,24 @@ class _ModelName(Convertor[str]):
 
 
 def build(
-    models: Models, workers: Workers, counters: Counters, clock: Clock, ending: asyncio.Event, *, max_body_bytes: int
+    repository: Repository,
+    inference: Inference,
+    counters: Counters,
+    clock: Clock,
+    ending: asyncio.Event,
+    *,
+    is_controlled: bool,
 ) -> ASGIApp:
-    """Return the application."""
+    """Return the application. `is_controlled`: whether models are loaded and unloaded by it too."""
     register_url_convertor("model", _ModelName())
-    inference = Inference(models, workers, counters, clock, max_body_bytes=max_body_bytes)
+    models = repository.models
     v1, v2 = V1(models, inference), V2(models, inference)
-    routes = [*Health(models, counters, clock, ending).routes(), *v1.routes(), *v2.routes()]
+    routes = [
+        *Health(models, counters, clock, ending).routes(),
+        *v1.routes(),
+        *v2.routes(),
+        *RepositoryApi(repository, is_controlled=is_controlled).routes(),
+    ]
     app = Starlette(
         routes=routes, exception_handlers={TorporError: _refuse, HTTPException: _refuse_http, Exception: _refuse}
     )

@@ -87,7 +87,8 @@ class Inference:
             return reply
 
         try:
-            reply = await self._workers.run(job, None if request is None else request.receive)
+            async with served.turns:
+                reply = await self._workers.run(job, None if request is None else request.receive)
         except Exception:
             served.statistics.failed(time.perf_counter_ns() - arrived_ns)
             raise

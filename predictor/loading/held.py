@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
-from predictor.model import CountsTokens, Explains, Model, NamesClasses, Streams, TakesParameters
+from predictor.model import CountsTokens, Explains, Model, NamesClasses, SaysVersion, Streams, TakesParameters
 
 
 class Held:
@@ -21,6 +21,7 @@ class Held:
         self.streams = model if isinstance(model, Streams) and model.streams else None
         self.counts_tokens = model if isinstance(model, CountsTokens) else None
         self.labels: Mapping[str, Sequence[str]] = model.labels if isinstance(model, NamesClasses) else {}
+        self.version = model.version if isinstance(model, SaysVersion) else None
         self._resources = resources
 
     def close(self) -> None:

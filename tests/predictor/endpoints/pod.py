@@ -7,20 +7,24 @@ import contextlib
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
 
 from predictor.counters import Counters
 from predictor.endpoints.app import build
+from predictor.endpoints.inference import Inference
 from predictor.endpoints.workers import Workers
 from predictor.loading.held import Held
 from predictor.loading.progress import Progress
+from predictor.loading.source import Source
 from predictor.model import Signature, TensorSpec
 from predictor.models import Models
+from predictor.repository import Repository
 from predictor.served import Served
 from tests.support.clock import FakeClock
-from torpor.aio.clock import SystemClock
+from torpor.aio.clock import Clock, SystemClock
 from torpor.protocol.tensors import Tensor
 from torpor.web.listen import listening
 from torpor.web.server import Server, Times
@@ -76,6 +80,17 @@ class Gate:
 
 
 @dataclass(slots=True)
+class Loads:
+    """Loads at once what a test has made."""
+
+    model: Doubler
+
+    async def __call__(self, source: Source, progress: Progress, clock: Clock) -> Held:
+        progress.ready()
+        return Held(self.model)
+
+
+@dataclass(slots=True)
 class Pod:
     """What a test may look at and change."""
 
@@ -113,13 +128,16 @@ class Pod:
 
 
 @contextlib.asynccontextmanager
-async def running(*, threads: int = 2, loaded: bool = True) -> AsyncIterator[Pod]:
+async def running(*, threads: int = 2, loaded: bool = True, is_controlled: bool = True) -> AsyncIterator[Pod]:
     """Serve a model called `m` while the block runs; nothing of it is left afterwards."""
     served, counters, model = Served("m", Progress(FakeClock())), Counters(), Doubler()
     models = Models(served)
     workers = Workers(threads, counters.waits, SystemClock())
     started, ending = asyncio.Event(), asyncio.Event()
-    app = build(models, workers, counters, SystemClock(), ending, max_body_bytes=LIMIT)
+    inference = Inference(models, workers, counters, SystemClock(), max_body_bytes=LIMIT)
+    source = Source("m", "python", "file:///nowhere", Path("/nowhere"))
+    repository = Repository(models, source, Loads(model), SystemClock())
+    app = build(repository, inference, counters, SystemClock(), ending, is_controlled=is_controlled)
     server = Server(app, Times(idle_s=65, grace_s=5), on_started=started.set, on_ending=ending.set)
     with contextlib.closing(workers), listening("127.0.0.1", 0, host_key="HOST", port_key="PORT") as listener:
         port = listener.getsockname()[1]

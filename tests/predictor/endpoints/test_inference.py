@@ -370,3 +370,13 @@ async def test_a_connection_is_used_again(pod: Pod) -> None:
             assert (await http.post("/v1/models/n:predict", json={"instances": [1] * 1000})).status_code == 404
             assert (await http.post(V1, json={"instances": [1]})).status_code == 200
     assert pod.server.server_state.total_requests == before + 6
+
+
+async def test_a_model_without_workers_answers_no_more(pod: Pod) -> None:
+    """503, until it is scaled up again."""
+    pod.served.turns.resize(0)
+    answer = await pod.http.post(V1, json={"instances": [1]})
+    assert (answer.status_code, answer.json()["reason"]) == (503, "Unavailable")
+    pod.served.turns.resize(1)
+    assert (await pod.http.post(V1, json={"instances": [1]})).status_code == 200
+    pod.served.turns.resize(None)
