@@ -11,6 +11,7 @@ from torpor.spec.fields import Fields
 FORMATS = {
     "huggingface": "huggingface",
     "lightgbm": "lightgbm",
+    "onnx": "onnx",
     "python": "python",
     "sklearn": "sklearn",
     "transformers": "huggingface",
