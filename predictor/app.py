@@ -56,7 +56,7 @@ async def serve(settings: Settings, listener: socket.socket, load: Load | None =
         ending.set()
 
     inference = Inference(models, workers, counters, clock, max_body_bytes=settings.max_body_bytes)
-    app = build(repository, inference, counters, clock, ending, is_controlled=settings.is_controlled)
+    app = build(repository, inference, counters, clock, ending, settings)
     server = Server(app, Times(IDLE_S, settings.grace_s), on_started=on_started, on_ending=on_ending)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     with contextlib.closing(workers):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -88,7 +88,9 @@ class Streams(Protocol):
     def streams(self) -> bool:
         """Whether it is."""
 
-    def stream(self, inputs: Sequence[Tensor], parameters: Mapping[str, Any]) -> Iterator[Sequence[Tensor]]:
+    def stream(
+        self, inputs: Sequence[Tensor], parameters: Mapping[str, Any]
+    ) -> Generator[Sequence[Tensor], None, None]:
         """Give the output tensors of one answer after the other; blocks between them. Closed early, it stops."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from predictor.allowed import ALLOWED_SOURCES, Allowed, canonical
@@ -42,6 +42,17 @@ class Admin:
 
 
 @dataclass(frozen=True, slots=True)
+class Events:
+    """What answers to CloudEvents are like: KServe's variables and defaults."""
+
+    type: str = "io.kserve.inference.response"
+    source: str = ""
+    """Empty: io.kserve.inference.NAME."""
+    merged: bool = False
+    """Whether an answer has the attributes and extensions of the event that it answers."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that can be set."""
 
@@ -58,6 +69,7 @@ class Settings:
     """Where the reason of a failed load is left; None: nobody reads it."""
     is_controlled: bool = False
     """Whether who may ask the model may load and unload it too, by V2's model repository."""
+    events: Events = field(default_factory=Events)
     admin: Admin | None = None
     """None: nobody manages models here."""
     pod_started_at: float | None = None
@@ -76,6 +88,7 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         grace_s=_integer(environ, GRACE_SECONDS, DEFAULT_GRACE_S, 0, 86_400, "seconds"),
         termination_log=termination_log(environ),
         is_controlled=_one_of(environ, MODEL_CONTROL, ("none", "explicit")) == "explicit",
+        events=_events(environ),
         admin=_admin(environ),
         pod_started_at=read.number("TORPOR_POD_STARTED_AT", started_at, minimum=0, maximum=1e11)
         if started_at
@@ -114,6 +127,15 @@ def _admin(environ: Mapping[str, str]) -> Admin | None:
     except InvalidInputError as error:
         raise SettingError(ALLOWED_SOURCES, error.value, error.allowed) from error
     return Admin(environ.get(ADMIN_HOST) or LOOPBACK, port, token, allowed)
+
+
+def _events(environ: Mapping[str, str]) -> Events:
+    merge = environ.get("CE_MERGE")
+    return Events(
+        environ.get("CE_TYPE") or Events().type,
+        environ.get("CE_SOURCE", ""),
+        read.flag("CE_MERGE", merge) if merge else False,
+    )
 
 
 def _one_of(environ: Mapping[str, str], key: str, allowed: tuple[str, ...]) -> str:

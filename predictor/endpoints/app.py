@@ -14,12 +14,14 @@ from starlette.types import ASGIApp
 from predictor.counters import Counters
 from predictor.endpoints.answers import http_refusal, refusal
 from predictor.endpoints.front import Front
+from predictor.endpoints.generate import Generate
 from predictor.endpoints.health import Health
 from predictor.endpoints.inference import Inference
 from predictor.endpoints.repository import RepositoryApi
 from predictor.endpoints.v1 import V1
 from predictor.endpoints.v2 import V2
 from predictor.repository import Repository
+from predictor.settings import Settings
 from torpor.aio.clock import Clock
 from torpor.errors import TorporError
 
@@ -42,18 +44,18 @@ def build(
     counters: Counters,
     clock: Clock,
     ending: asyncio.Event,
-    *,
-    is_controlled: bool,
+    settings: Settings,
 ) -> ASGIApp:
-    """Return the application. `is_controlled`: whether models are loaded and unloaded by it too."""
+    """Return the application."""
     register_url_convertor("model", _ModelName())
     models = repository.models
-    v1, v2 = V1(models, inference), V2(models, inference)
+    v1, v2 = V1(models, inference, settings.events), V2(models, inference)
     routes = [
         *Health(models, counters, clock, ending).routes(),
         *v1.routes(),
         *v2.routes(),
-        *RepositoryApi(repository, is_controlled=is_controlled).routes(),
+        *Generate(inference).routes(),
+        *RepositoryApi(repository, is_controlled=settings.is_controlled).routes(),
     ]
     app = Starlette(
         routes=routes, exception_handlers={TorporError: _refuse, HTTPException: _refuse_http, Exception: _refuse}

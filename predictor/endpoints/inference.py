@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
+from functools import partial
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -14,17 +16,22 @@ from predictor.endpoints import body
 from predictor.endpoints.answers import refusal
 from predictor.endpoints.body import Octets
 from predictor.endpoints.reply import Reply
+from predictor.endpoints.steps import Steps
 from predictor.endpoints.workers import Workers
 from predictor.loading.held import Held
 from predictor.models import Models
 from predictor.served import Served
 from predictor.statistics import Laps
 from torpor.aio.clock import Clock
+from torpor.web.status import answer
 
 log = logging.getLogger(__name__)
 
 Compute = Callable[[Served, Held, Octets, Laps], Reply]
 """From a request's body to an answer; blocks, and runs in a thread. Says in the laps when its parts were done."""
+
+Begin = Callable[[Served, Held, Octets], Iterator[bytes]]
+"""From a request's body to the steps of its answer; blocks, and runs in a thread."""
 
 GONE = 499
 """nginx's word for a client that left before its answer; nobody sees it but the metrics."""
@@ -67,11 +74,39 @@ class Inference:
         except ClientDisconnect:
             return Response(status_code=GONE)
         except Exception as error:
-            refused = refusal(error)
-            if refused.status_code == 500:
-                # The model's own code, or ours: whoever looks at the log needs to see where.
-                log.exception("%s %s failed", request.method, request.url.path)
-            return refused
+            return told(request, error)
+
+    async def steps(self, request: Request, protocol: str, begin: Begin) -> AsyncGenerator[bytes, None]:
+        """Give an answer bit by bit; raises what went wrong. Counts it when it has ended, or nobody wants more."""
+        began_s, began_ns = self._clock.monotonic(), time.perf_counter_ns()
+        self._counters.in_flight += 1
+        status, served = GONE, None
+        try:
+            path = request.path_params
+            served = self._models.find(path["model"], path.get("version"))
+            with served.used() as held:
+                raw = await body.read(request, self._max_body_bytes)
+                async with served.turns:
+                    laps = Laps(began_ns=time.perf_counter_ns())
+                    async with contextlib.aclosing(
+                        Steps(self._workers, partial(begin, served, held, raw), request.receive).given()
+                    ) as given:
+                        async for step in given:
+                            yield step
+            status = 200
+            laps.decoded_ns = laps.began_ns
+            laps.inferred_ns = laps.encoded_ns = time.perf_counter_ns()
+            served.statistics.succeeded(began_ns, laps, int(self._clock.wall() * 1000))
+        except ClientDisconnect:
+            raise
+        except Exception as error:
+            status = answer(error).status
+            if served is not None:
+                served.statistics.failed(time.perf_counter_ns() - began_ns)
+            raise
+        finally:
+            self._counters.in_flight -= 1
+            self._counters.answered(protocol, status, self._clock.monotonic() - began_s)
 
     async def compute(
         self, served: Served, held: Held, raw: Octets, compute: Compute, request: Request | None = None
@@ -94,3 +129,11 @@ class Inference:
             raise
         served.statistics.succeeded(arrived_ns, laps, int(self._clock.wall() * 1000))
         return reply
+
+
+def told(request: Request, error: Exception) -> Response:
+    """Return what a client is told of an error; the log has more where it is the model's, or ours."""
+    refused = refusal(error)
+    if refused.status_code == 500:
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return refused

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,17 +17,23 @@ from predictor.endpoints.reply import Reply
 from predictor.loading.held import Held
 from predictor.models import Models
 from predictor.served import Served
+from predictor.settings import Events
 from predictor.statistics import Laps
 from torpor.errors import UnsupportedError
 from torpor.protocol import v1
+
+CLOUD_EVENT = "application/cloudevents+json"
+"""A structured one; a binary one has ce-specversion."""
 
 
 class V1:
     """The endpoints under /v1."""
 
-    def __init__(self, models: Models, inference: Inference) -> None:
+    def __init__(self, models: Models, inference: Inference, events: Events) -> None:
+        """`events` says what the answers to CloudEvents are like."""
         self._models = models
         self._inference = inference
+        self._events = events
 
     def routes(self) -> list[BaseRoute]:
         return [
@@ -36,7 +44,12 @@ class V1:
         ]
 
     async def predict(self, request: Request) -> Response | Reply:
-        return await self._inference.answer(request, "v1", predict)
+        headers = request.headers
+        if "ce-specversion" in headers or headers.get("content-type", "").startswith(CLOUD_EVENT):
+            from predictor.endpoints import events  # noqa: PLC0415  # few speak it
+
+            return await self._inference.answer(request, "v1", events.compute(headers, self._events))
+        return await self._inference.answer(request, "v1", _predict)
 
     async def _list(self, request: Request) -> Response:
         del request
@@ -51,17 +64,20 @@ class V1:
         return await self._inference.answer(request, "v1", _explain)
 
 
-def predict(served: Served, held: Held, body: Octets, laps: Laps) -> Reply:
-    """Compute the answer to `:predict`."""
+def predictions(held: Held, request: v1.PredictRequest) -> Sequence[Any]:
+    """Return what the model predicts."""
+    if request.parameters and held.takes_parameters is not None:
+        return held.takes_parameters.predict_with(request.instances, request.parameters)
+    return held.model.predict(request.instances)
+
+
+def _predict(served: Served, held: Held, body: Octets, laps: Laps) -> Reply:
     del served
     request = v1.decode(body)
     laps.decoded_ns, laps.rows = time.perf_counter_ns(), len(request.instances)
-    if request.parameters and held.takes_parameters is not None:
-        predictions = held.takes_parameters.predict_with(request.instances, request.parameters)
-    else:
-        predictions = held.model.predict(request.instances)
+    predicted = predictions(held, request)
     laps.inferred_ns = time.perf_counter_ns()
-    return Reply((v1.encode(predictions),))
+    return Reply((v1.encode(predicted),))
 
 
 def _explain(served: Served, held: Held, body: Octets, laps: Laps) -> Reply:

@@ -7,7 +7,7 @@ import importlib.util
 import inspect
 import logging
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -114,7 +114,9 @@ class PythonModel:
             raise InvalidInputError(f"inputs[0] ({inputs[0].name}).shape", [], "the first axis counts the instances")
         return (_tensor(self.predict_with(_texts(inputs[0].array.tolist()), parameters)),)
 
-    def stream(self, inputs: Sequence[Tensor], parameters: Mapping[str, Any]) -> Iterator[Sequence[Tensor]]:
+    def stream(
+        self, inputs: Sequence[Tensor], parameters: Mapping[str, Any]
+    ) -> Generator[Sequence[Tensor], None, None]:
         method = self._methods["stream"]
         answers = method.iterate(arrays(inputs, self._signature), parameters, "inputs")
         with contextlib.closing(answers):  # so that the class's own `finally` runs when the client leaves

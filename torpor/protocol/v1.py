@@ -31,7 +31,11 @@ class PredictRequest:
 
 def decode(body: bytes | bytearray | memoryview) -> PredictRequest:
     """Read a request; raises InvalidInputError."""
-    document = read_object(body)
+    return read(read_object(body))
+
+
+def read(document: Mapping[str, Any]) -> PredictRequest:
+    """Return the request that a JSON object is; raises InvalidInputError."""
     if "inputs" in document and "instances" in document:
         raise InvalidInputError("inputs", brief(document["inputs"]), "use instances or inputs, not both")
     field_name = "inputs" if "inputs" in document else "instances"

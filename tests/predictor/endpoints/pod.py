@@ -23,6 +23,7 @@ from predictor.model import Signature, TensorSpec
 from predictor.models import Models
 from predictor.repository import Repository
 from predictor.served import Served
+from predictor.settings import Events, Settings
 from tests.support.clock import FakeClock
 from torpor.aio.clock import Clock, SystemClock
 from torpor.protocol.tensors import Tensor
@@ -30,6 +31,7 @@ from torpor.web.listen import listening
 from torpor.web.server import Server, Times
 
 LIMIT = 100_000
+EVENTS = Events()
 
 
 SIGNATURE = Signature(
@@ -128,7 +130,9 @@ class Pod:
 
 
 @contextlib.asynccontextmanager
-async def running(*, threads: int = 2, loaded: bool = True, is_controlled: bool = True) -> AsyncIterator[Pod]:
+async def running(
+    *, threads: int = 2, loaded: bool = True, is_controlled: bool = True, events: Events = EVENTS
+) -> AsyncIterator[Pod]:
     """Serve a model called `m` while the block runs; nothing of it is left afterwards."""
     served, counters, model = Served("m", Progress(FakeClock())), Counters(), Doubler()
     models = Models(served)
@@ -136,8 +140,9 @@ async def running(*, threads: int = 2, loaded: bool = True, is_controlled: bool 
     started, ending = asyncio.Event(), asyncio.Event()
     inference = Inference(models, workers, counters, SystemClock(), max_body_bytes=LIMIT)
     source = Source("m", "python", "file:///nowhere", Path("/nowhere"))
+    settings = Settings(source, is_controlled=is_controlled, events=events)
     repository = Repository(models, source, Loads(model), SystemClock())
-    app = build(repository, inference, counters, SystemClock(), ending, is_controlled=is_controlled)
+    app = build(repository, inference, counters, SystemClock(), ending, settings)
     server = Server(app, Times(idle_s=65, grace_s=5), on_started=started.set, on_ending=ending.set)
     with contextlib.closing(workers), listening("127.0.0.1", 0, host_key="HOST", port_key="PORT") as listener:
         port = listener.getsockname()[1]
