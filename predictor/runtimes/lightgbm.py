@@ -13,6 +13,7 @@ from predictor.model import Model, Signature, TensorSpec
 from predictor.runtimes import choice, cpus, rows
 from predictor.runtimes.pickles import unpickled
 from predictor.runtimes.runtime import Files
+from predictor.runtimes.without import without
 from torpor.errors import InvalidInputError, LoadError
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 # Other things end with .txt too.
 _KINDS = ((".bst",), (".txt",))
 _BETTER = "model.txt (Booster.save_model)"
+
+_preparing = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +42,11 @@ class LightGBM:
         return (choice.choose(names, _KINDS, allow_pickle=allow_pickle, better=_BETTER),)
 
     def prepare(self) -> None:
-        import lightgbm
+        # For its estimators it imports scikit-learn, and pandas: 1.1 s instead of 0.2 s.
+        with _preparing, without("sklearn", "pandas"):
+            import lightgbm
 
-        lightgbm.register_logger(log)  # it would print
+            lightgbm.register_logger(log)  # it would print
 
     def verify(self, files: Files) -> None:
         (name,) = files.names

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
+import importlib.util
 import pickle
 from pathlib import Path
 from typing import Any
 
-from torpor.errors import LoadError, UnsupportedError
+from torpor.errors import LoadError
 
 
 def unpickled(path: Path) -> Any:
     """Return the object; raises LoadError. Runs whatever code the file wants to run."""
+    # joblib reads plain pickles too, and people give its files any of the names; it comes with scikit-learn.
+    has_joblib = importlib.util.find_spec("joblib") is not None
     try:
-        if path.suffix == ".joblib":
-            return _joblib(path)
+        if has_joblib:
+            import joblib
+
+            return joblib.load(path)
         with path.open("rb") as file:
             return pickle.load(file)  # noqa: S301  # choose() has refused it unless its place is trusted
-    except UnsupportedError:
-        raise
     except Exception as error:  # whatever its code raises
-        raise LoadError("open", f"{path.name} cannot be unpickled: {type(error).__name__}: {error}") from error
-
-
-def _joblib(path: Path) -> Any:
-    try:
-        import joblib
-    except ImportError as error:
-        raise UnsupportedError(
-            f"{path.name} needs joblib, not installed here; pip install 'torpor[sklearn]'"
-        ) from error
-    return joblib.load(path)
+        advice = "" if has_joblib else "; if joblib wrote it, pip install 'torpor[sklearn]'"
+        raise LoadError("open", f"{path.name} cannot be unpickled: {type(error).__name__}: {error}{advice}") from error

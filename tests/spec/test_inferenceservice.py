@@ -166,6 +166,18 @@ def test_of_several_containers_one_is_kserves() -> None:
             id="unknown runtime",
         ),
         pytest.param(
+            {"modelFormat": {"name": "onnx"}, "runtime": "kserve-tritonserver"},
+            UnknownRuntimeError,
+            "runtime: 'kserve-tritonserver' .* or leave it out",
+            id="a runtime of KServe's that has no counterpart",
+        ),
+        pytest.param(
+            {"modelFormat": {"name": "lightgbm"}, "runtime": "kserve-xgbserver"},
+            NoSupportingRuntimeError,
+            "runtime: .* it serves xgboost, not lightgbm",
+            id="the runtime of another library",
+        ),
+        pytest.param(
             {"runtime": "kserve-huggingfaceserver"},
             NoSupportingRuntimeError,
             "runtime: .* it serves huggingface, transformers, not sklearn",

@@ -181,6 +181,6 @@ def test_bytes_that_are_no_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["model.txt", "categories.txt"])
 def test_damaged_files_end_nothing(saved: Path, name: str) -> None:
     """Of hundreds, most are refused, and the others open: what they changed is a number."""
-    found = survived("lightgbm", saved / name, 400)
-    assert found["refused"] > 200
+    found = survived("lightgbm", saved / name, 200)
+    assert found["refused"] > 100
     assert found["opened"] > 0

@@ -185,7 +185,7 @@ def test_a_pickle_of_something_else(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match=r"model\.pkl: 'dict' .* Booster"):
         opened(XGBoost(), tmp_path, allow_pickle=True)
     (tmp_path / "model.pkl").write_bytes(b"\x80")
-    with pytest.raises(LoadError, match=r"model\.pkl cannot be unpickled: UnpicklingError"):
+    with pytest.raises(LoadError, match=r"model\.pkl cannot be unpickled: IndexError"):
         opened(XGBoost(), tmp_path, allow_pickle=True)
 
 
@@ -232,6 +232,6 @@ def test_what_would_end_the_process_is_found(saved: Path, old: bytes, new: bytes
 @pytest.mark.parametrize("suffix", ["ubj", "json"])
 def test_damaged_files_end_nothing(saved: Path, suffix: str) -> None:
     """Of hundreds, most are refused, and the others open: what they changed is a number."""
-    found = survived("xgboost", saved / f"model.{suffix}", 400)
-    assert found["refused"] > 200
+    found = survived("xgboost", saved / f"model.{suffix}", 200)
+    assert found["refused"] > 100
     assert found["opened"] > 0
