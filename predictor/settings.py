@@ -108,7 +108,7 @@ def _source(environ: Mapping[str, str]) -> Source:
     allow_pickle = environ.get("TORPOR_ALLOW_PICKLE")
     return Source(
         name=_required(environ, "TORPOR_MODEL_NAME", "give the name that clients ask the model by"),
-        format=_required(environ, "TORPOR_MODEL_FORMAT", "give the format of the model: onnx, sklearn, python, ..."),
+        format=_required(environ, "TORPOR_MODEL_FORMAT", "give the format of the model: huggingface, onnx, ..."),
         uri=storage_uri(environ),
         model_dir=_model_dir(environ),
         allow_pickle=read.flag("TORPOR_ALLOW_PICKLE", allow_pickle) if allow_pickle else False,

@@ -18,7 +18,12 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("torpor", "activator", "predictor", "controller")
 # Which extras a folder may use beside the core; whatever else it imports must be core.
-EXTRAS = {"predictor/runtimes": ("sklearn", "transformers"), "predictor/storage": ("s3",)}
+EXTRAS = {
+    "predictor/runtimes": ("lightgbm", "onnx", "sklearn", "torch", "transformers", "xgboost"),
+    "predictor/storage": ("s3",),
+}
+SAME = {"xgboost-cpu": "xgboost"}
+"""Other builds of the same package."""
 
 
 def project() -> dict[str, Any]:
@@ -31,7 +36,8 @@ def names_of(requirements: list[str]) -> set[str]:
 
 
 def normal(distribution: str) -> str:
-    return re.sub(r"[-_.]+", "-", distribution).lower()
+    name = re.sub(r"[-_.]+", "-", distribution).lower()
+    return SAME.get(name, name)
 
 
 def imported(path: Path) -> Iterator[str]:
