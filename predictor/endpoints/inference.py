@@ -6,10 +6,13 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.types import Receive
 
 from predictor.counters import Counters
 from predictor.endpoints import body
@@ -27,6 +30,8 @@ from torpor.web.status import answer
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 Compute = Callable[[Served, Held, Octets, Laps], Reply]
 """From a request's body to an answer; blocks, and runs in a thread. Says in the laps when its parts were done."""
 
@@ -35,6 +40,13 @@ Begin = Callable[[Served, Held, Octets], Iterator[bytes]]
 
 GONE = 499
 """nginx's word for a client that left before its answer; nobody sees it but the metrics."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a request ended, as the HTTP status that says it."""
+
+    status: int = GONE
 
 
 class Inference:
@@ -53,16 +65,22 @@ class Inference:
         self, request: Request, protocol: str, compute: Compute, tensors_at: int | None = None
     ) -> Response | Reply:
         """Return the answer, or what went wrong; counts both. `tensors_at` as in `body.read`."""
+        with self.counted(protocol) as outcome:
+            response = await self._computed(request, compute, tensors_at)
+            outcome.status = response.status_code
+            return response
+
+    @contextlib.contextmanager
+    def counted(self, protocol: str) -> Iterator[Outcome]:
+        """Count one request while the block runs; the block says how it ended."""
         began_s = self._clock.monotonic()
         self._counters.in_flight += 1
-        status = GONE
+        outcome = Outcome()
         try:
-            response = await self._computed(request, compute, tensors_at)
-            status = response.status_code
-            return response
+            yield outcome
         finally:
             self._counters.in_flight -= 1
-            self._counters.answered(protocol, status, self._clock.monotonic() - began_s)
+            self._counters.answered(protocol, outcome.status, self._clock.monotonic() - began_s)
 
     async def _computed(self, request: Request, compute: Compute, tensors_at: int | None) -> Response | Reply:
         try:
@@ -70,7 +88,7 @@ class Inference:
             served = self._models.find(path["model"], path.get("version"))
             with served.used() as held:
                 raw = await body.read(request, self._max_body_bytes, tensors_at)
-                return await self.compute(served, held, raw, compute, request)
+                return await self.run(served, partial(compute, served, held, raw), request.receive)
         except ClientDisconnect:
             return Response(status_code=GONE)
         except Exception as error:
@@ -78,57 +96,63 @@ class Inference:
 
     async def steps(self, request: Request, protocol: str, begin: Begin) -> AsyncGenerator[bytes, None]:
         """Give an answer bit by bit; raises what went wrong. Counts it when it has ended, or nobody wants more."""
-        began_s, began_ns = self._clock.monotonic(), time.perf_counter_ns()
-        self._counters.in_flight += 1
-        status, served = GONE, None
-        try:
-            path = request.path_params
-            served = self._models.find(path["model"], path.get("version"))
-            with served.used() as held:
-                raw = await body.read(request, self._max_body_bytes)
-                async with served.turns:
-                    laps = Laps(began_ns=time.perf_counter_ns())
-                    async with contextlib.aclosing(
-                        Steps(self._workers, partial(begin, served, held, raw), request.receive).given()
-                    ) as given:
+        with self.counted(protocol) as outcome:
+            try:
+                path = request.path_params
+                served = self._models.find(path["model"], path.get("version"))
+                with served.used() as held:
+                    raw = await body.read(request, self._max_body_bytes)
+                    steps = self.run_steps(served, partial(begin, served, held, raw), request.receive)
+                    async with contextlib.aclosing(steps) as given:
                         async for step in given:
                             yield step
-            status = 200
-            laps.decoded_ns = laps.began_ns
-            laps.inferred_ns = laps.encoded_ns = time.perf_counter_ns()
-            served.statistics.succeeded(began_ns, laps, int(self._clock.wall() * 1000))
-        except ClientDisconnect:
-            raise
-        except Exception as error:
-            status = answer(error).status
-            if served is not None:
-                served.statistics.failed(time.perf_counter_ns() - began_ns)
-            raise
-        finally:
-            self._counters.in_flight -= 1
-            self._counters.answered(protocol, status, self._clock.monotonic() - began_s)
+                outcome.status = 200
+            except ClientDisconnect:
+                raise
+            except Exception as error:
+                outcome.status = answer(error).status
+                raise
 
-    async def compute(
-        self, served: Served, held: Held, raw: Octets, compute: Compute, request: Request | None = None
-    ) -> Reply:
-        """Return what a thread has computed, counted in the model's statistics; raises what it raises."""
+    async def run_steps(
+        self, served: Served, work: Callable[[], Iterator[T]], receive: Receive | None = None
+    ) -> AsyncGenerator[T, None]:
+        """As `run`, bit by bit."""
+        arrived_ns = time.perf_counter_ns()
+        try:
+            async with served.turns:
+                laps = Laps(began_ns=time.perf_counter_ns())
+                async with contextlib.aclosing(Steps(self._workers, work, receive).given()) as given:
+                    async for step in given:
+                        yield step
+        except Exception:
+            served.statistics.failed(time.perf_counter_ns() - arrived_ns)
+            raise
+        laps.decoded_ns = laps.began_ns
+        laps.inferred_ns = laps.encoded_ns = time.perf_counter_ns()
+        served.statistics.succeeded(arrived_ns, laps, int(self._clock.wall() * 1000))
+
+    async def run(self, served: Served, work: Callable[[Laps], T], receive: Receive | None = None) -> T:
+        """Return what a thread has computed, counted in the model's statistics; raises what it raises.
+
+        `receive` says when the client has left.
+        """
         arrived_ns = time.perf_counter_ns()
         laps = Laps()
 
-        def job() -> Reply:
+        def job() -> T:
             laps.began_ns = time.perf_counter_ns()
-            reply = compute(served, held, raw, laps)
+            result = work(laps)
             laps.encoded_ns = time.perf_counter_ns()
-            return reply
+            return result
 
         try:
             async with served.turns:
-                reply = await self._workers.run(job, None if request is None else request.receive)
+                result = await self._workers.run(job, receive)
         except Exception:
             served.statistics.failed(time.perf_counter_ns() - arrived_ns)
             raise
         served.statistics.succeeded(arrived_ns, laps, int(self._clock.wall() * 1000))
-        return reply
+        return result
 
 
 def told(request: Request, error: Exception) -> Response:
