@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 
 from predictor.counters import Counters
 from predictor.endpoints.app import build
+from predictor.endpoints.grpc.beside import Beside, Either
 from predictor.endpoints.inference import Inference
 from predictor.endpoints.workers import Workers
 from predictor.lastwords import say_why
@@ -45,6 +46,7 @@ async def serve(settings: Settings, listener: socket.socket, load: Load | None =
     counters = Counters()
     workers = Workers(settings.threads, counters.waits, clock)
     started, ending = asyncio.Event(), asyncio.Event()
+    departures: list[asyncio.Future[None]] = []
 
     def on_started() -> None:
         served.progress.listening()
@@ -54,14 +56,22 @@ async def serve(settings: Settings, listener: socket.socket, load: Load | None =
     def on_ending() -> None:
         models.is_ending = True
         ending.set()
+        departures.append(asyncio.ensure_future(beside.end()))  # while HTTP ends, not after it
 
     inference = Inference(models, workers, counters, clock, max_body_bytes=settings.max_body_bytes)
     app = build(repository, inference, counters, clock, ending, settings)
-    server = Server(app, Times(IDLE_S, settings.grace_s), on_started=on_started, on_ending=on_ending)
+    beside = Beside(repository, inference, settings)
+    server = Server(
+        app,
+        Times(IDLE_S, settings.grace_s),
+        on_started=on_started,
+        on_ending=on_ending,
+        around=lambda http: Either(http, beside),
+    )
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     with contextlib.closing(workers):
         await started.wait()
-        async with _managed(settings, repository):
+        async with _managed(settings, repository), beside.offered():
             loading = asyncio.create_task(_loaded(repository, served))
             await asyncio.wait({serving, loading}, return_when=asyncio.FIRST_COMPLETED)
             status = 0
@@ -70,7 +80,10 @@ async def serve(settings: Settings, listener: socket.socket, load: Load | None =
                 say_why(f"model {settings.source.name} was not loaded", error, settings.termination_log)
                 await asyncio.wait({serving}, timeout=FAREWELL_S)
                 server.end()
+            elif settings.grpc_port and not serving.done():
+                await beside.started()
             await serving
+            await asyncio.gather(*departures)
             await _cancelled(loading)
     await repository.close()
     return status

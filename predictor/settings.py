@@ -14,6 +14,7 @@ from torpor import settings as read
 from torpor.errors import InvalidInputError, SettingError
 
 PORT = "PORT"
+GRPC_PORT = "TORPOR_PREDICTOR_GRPC_PORT"
 HOST = "TORPOR_PREDICTOR_HOST"
 MAX_BODY_BYTES = "TORPOR_PREDICTOR_MAX_BODY_BYTES"
 THREADS = "TORPOR_PREDICTOR_THREADS"
@@ -59,6 +60,9 @@ class Settings:
     source: Source
     host: str = LOOPBACK
     port: int = 8080
+    """HTTP/1.1, and gRPC beside it."""
+    grpc_port: int = 0
+    """gRPC alone; 0: nowhere."""
     max_body_bytes: int = DEFAULT_MAX_BODY_BYTES
     """Largest request body. As JSON it takes up to ten times as much memory; 16 MiB of float32 are 80 MiB of JSON."""
     threads: int = 2
@@ -83,6 +87,7 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         source=_source(environ),
         host=environ.get(HOST) or _default_host(environ),
         port=read.port(PORT, environ.get(PORT) or 8080),
+        grpc_port=_integer(environ, GRPC_PORT, _default_grpc_port(environ), 0, 65535, ""),
         max_body_bytes=_integer(environ, MAX_BODY_BYTES, DEFAULT_MAX_BODY_BYTES, 1, 2**40, "bytes"),
         threads=_integer(environ, THREADS, _default_threads(), 1, 1024, "threads"),
         grace_s=_integer(environ, GRACE_SECONDS, DEFAULT_GRACE_S, 0, 86_400, "seconds"),
@@ -170,6 +175,11 @@ def _integer(environ: Mapping[str, str], key: str, default: int, minimum: int, m
 def _default_host(environ: Mapping[str, str]) -> str:
     """Return every address in a pod of a cluster, which has a network of its own, and loopback elsewhere."""
     return "0.0.0.0" if "KUBERNETES_SERVICE_HOST" in environ else LOOPBACK
+
+
+def _default_grpc_port(environ: Mapping[str, str]) -> int:
+    """Return KServe's in a pod of a cluster; elsewhere pods share their machine's ports."""
+    return 8081 if "KUBERNETES_SERVICE_HOST" in environ else 0
 
 
 def _default_threads() -> int:

@@ -9,10 +9,13 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,13 @@ def _nothing() -> None:
     """Nobody wants to know."""
 
 
+Around = Callable[[asyncio.Protocol], asyncio.Protocol]
+
+
+def _made(around: Around, *args: Any, **kwargs: Any) -> asyncio.Protocol:
+    return around(HttpToolsProtocol(*args, **kwargs))
+
+
 class Server(uvicorn.Server):
     """Serves until SIGTERM, SIGINT or `end()`, then finishes what is in flight."""
 
@@ -49,16 +59,18 @@ class Server(uvicorn.Server):
         on_ending: Callable[[], None] = _nothing,
         tls: Tls | None = None,
         signals: bool = True,
+        around: Around | None = None,
     ) -> None:
         """`on_ending` is where streams that would go on for ever are told to end.
 
-        `signals` False: they are somebody else's in this process, who calls `end()`.
+        `signals` False: they are somebody else's in this process, who calls `end()`. `around` makes of each
+        connection's HTTP protocol the protocol that it gets instead.
         """
         logging.getLogger("uvicorn").setLevel(logging.WARNING)  # what it says of starts and ends, we say
         config = uvicorn.Config(
             app,
             loop="none",
-            http="httptools",
+            http=HttpToolsProtocol if around is None else cast("Any", partial(_made, around)),
             ws="none",
             lifespan="off",
             log_config=None,

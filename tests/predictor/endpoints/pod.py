@@ -14,6 +14,7 @@ import httpx
 
 from predictor.counters import Counters
 from predictor.endpoints.app import build
+from predictor.endpoints.grpc.beside import Beside, Either
 from predictor.endpoints.inference import Inference
 from predictor.endpoints.workers import Workers
 from predictor.loading.held import Held
@@ -103,6 +104,7 @@ class Pod:
     counters: Counters
     model: Doubler
     server: Server
+    beside: Beside
 
     @property
     def progress(self) -> Progress:
@@ -123,6 +125,11 @@ class Pod:
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection("127.0.0.1", self.port)
 
+    async def end(self) -> None:
+        """As at SIGTERM."""
+        self.server.end()
+        await self.beside.end()
+
     def loaded(self) -> None:
         """The model is warm from now on."""
         self.progress.ready()
@@ -140,16 +147,23 @@ async def running(
     started, ending = asyncio.Event(), asyncio.Event()
     inference = Inference(models, workers, counters, SystemClock(), max_body_bytes=LIMIT)
     source = Source("m", "python", "file:///nowhere", Path("/nowhere"))
-    settings = Settings(source, is_controlled=is_controlled, events=events)
+    settings = Settings(source, is_controlled=is_controlled, events=events, max_body_bytes=LIMIT, grace_s=5)
     repository = Repository(models, source, Loads(model), SystemClock())
     app = build(repository, inference, counters, SystemClock(), ending, settings)
-    server = Server(app, Times(idle_s=65, grace_s=5), on_started=started.set, on_ending=ending.set)
+    beside = Beside(repository, inference, settings)
+    server = Server(
+        app,
+        Times(idle_s=65, grace_s=5),
+        on_started=started.set,
+        on_ending=ending.set,
+        around=lambda http: Either(http, beside),
+    )
     with contextlib.closing(workers), listening("127.0.0.1", 0, host_key="HOST", port_key="PORT") as listener:
         port = listener.getsockname()[1]
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         await started.wait()
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as http:
-            pod = Pod(http, port, served, models, counters, model, server)
+        async with beside.offered(), httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as http:
+            pod = Pod(http, port, served, models, counters, model, server, beside)
             pod.reset(loaded=loaded)
             yield pod
         server.end()

@@ -41,13 +41,13 @@ class Speller(Doubler):
     made: int = 0
 
     def infer(self, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
-        return (Tensor("text_output", np.array([str(inputs[0].array[0]).upper()], object)),)
+        return (Tensor("text_output", np.array([_text(inputs).upper()], object)),)
 
     def stream(
         self, inputs: Sequence[Tensor], parameters: Mapping[str, Any]
     ) -> Generator[Sequence[Tensor], None, None]:
         try:
-            for index, letter in enumerate(str(inputs[0].array[0])):
+            for index, letter in enumerate(_text(inputs)):
                 self.before()
                 if index == parameters.get("fail_at"):
                     raise InvalidInputError("parameters.fail_at", index, "the test wants it so")
@@ -55,6 +55,11 @@ class Speller(Doubler):
                 yield (Tensor("text_output", np.array([letter], object)),)
         finally:
             self.closed.set()
+
+
+def _text(inputs: Sequence[Tensor]) -> str:
+    (text,) = inputs[0].array.tolist()
+    return text.decode() if isinstance(text, bytes) else str(text)
 
 
 @pytest.fixture

@@ -1,0 +1,179 @@
+"""The methods of `inference.GRPCInferenceService`: what is asked, from the models that there are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from functools import partial
+
+import torpor
+from predictor.endpoints import description
+from predictor.endpoints.inference import Inference
+from predictor.endpoints.v2 import EXTENSIONS
+from predictor.endpoints.v2compute import computed
+from predictor.loading.held import Held
+from predictor.repository import Repository
+from predictor.served import Served
+from predictor.settings import MODEL_CONTROL
+from predictor.statistics import Laps
+from torpor.errors import ForbiddenError, NotFoundError, UnsupportedError
+from torpor.protocol.grpc import codec
+from torpor.protocol.grpc.messages import METHODS, Message, ModelInferResponse
+from torpor.protocol.inference import InferRequest, select
+from torpor.protocol.tensors import Tensor
+from torpor.web.status import answer
+
+FINAL = "triton_final_response"
+"""A parameter of each answer of a stream to whoever asked for it by `triton_enable_empty_final_response`."""
+WANTS_FINAL = "triton_enable_empty_final_response"
+
+
+class Service:
+    """Each method takes a request and returns a response, or raises what went wrong."""
+
+    def __init__(self, repository: Repository, inference: Inference, *, is_controlled: bool) -> None:
+        """`is_controlled`: whether models are loaded and unloaded by it too."""
+        self._repository = repository
+        self._models = repository.models
+        self._inference = inference
+        self._is_controlled = is_controlled
+
+    async def server_live(self, request: Message) -> Message:
+        del request
+        return METHODS["ServerLive"].response(live=True)
+
+    async def server_ready(self, request: Message) -> Message:
+        del request
+        return METHODS["ServerReady"].response(ready=self._models.is_ready)
+
+    async def model_ready(self, request: Message) -> Message:
+        served = self._models.find(request.name, request.version or None)
+        return METHODS["ModelReady"].response(ready=served.held is not None)
+
+    async def server_metadata(self, request: Message) -> Message:
+        del request
+        return METHODS["ServerMetadata"].response(name="torpor", version=torpor.__version__, extensions=EXTENSIONS)
+
+    async def model_metadata(self, request: Message) -> Message:
+        served = self._models.find(request.name, request.version or None)
+        signature = served.require().signature
+        versions = [each.version for each in self._models.versions(served.name) if each.held is not None]
+        return METHODS["ModelMetadata"].response(**description.metadata(served.name, versions, signature))
+
+    async def model_config(self, request: Message) -> Message:
+        served = self._models.find(request.name, request.version or None)
+        found = description.configuration(served.name, served.require().signature)
+        del found["version_policy"]  # of one model with one version there is nothing to choose
+        return METHODS["ModelConfig"].response(config=found)
+
+    async def model_statistics(self, request: Message) -> Message:
+        if not request.name:
+            found: Sequence[Served] = list(self._models)
+        elif request.version:
+            found = [self._models.find(request.name, request.version)]
+        else:
+            found = self._models.versions(request.name)
+        documents = [each.statistics.document(each.name, each.version) for each in found]
+        for each in documents:
+            del each["batch_stats"], each["memory_usage"]
+        return METHODS["ModelStatistics"].response(model_stats=documents)
+
+    async def repository_index(self, request: Message) -> Message:
+        _check_repository(request.repository_name)
+        return METHODS["RepositoryIndex"].response(
+            models=[
+                {"name": each.name, "version": each.version, "state": each.state, "reason": each.reason}
+                for each in self._models
+                if each.held is not None or not request.ready
+            ]
+        )
+
+    async def repository_model_load(self, request: Message) -> Message:
+        name = self._permitted(request)
+        for each in request.parameters:
+            # What a client uploads would be written to the server's disk (CVE-2023-31036).
+            raise UnsupportedError(f"parameters.{each}: a model is loaded as it is stored; change it there")
+        await self._repository.load(name)
+        return METHODS["RepositoryModelLoad"].response(model_name=name, isLoaded=True)
+
+    async def repository_model_unload(self, request: Message) -> Message:
+        name = self._permitted(request)
+        await self._repository.unload(name)
+        return METHODS["RepositoryModelUnload"].response(model_name=name, isUnloaded=True)
+
+    async def model_infer(self, request: Message) -> Message:
+        served = self._models.find(request.model_name, request.model_version or None)
+        with served.used() as held:
+            return await self._inference.run(served, partial(_infer, served, held, request))
+
+    async def model_stream_infer(self, requests: AsyncIterator[Message]) -> AsyncIterator[Message]:
+        """Answer each in its turn; an error is an answer, and the stream goes on."""
+        kind = METHODS["ModelStreamInfer"].response
+        async for request in requests:
+            with self._inference.counted("grpc") as outcome:
+                try:
+                    async for response in self._answers(request):
+                        yield kind(infer_response=response)
+                    outcome.status = 200
+                except Exception as error:
+                    told = answer(error)
+                    outcome.status = told.status
+                    yield kind(error_message=told.message, infer_response=ModelInferResponse(id=request.id))
+
+    async def _answers(self, request: Message) -> AsyncIterator[Message]:
+        served = self._models.find(request.model_name, request.model_version or None)
+        with served.used() as held:
+            wants_final = codec.parameters(request.parameters).get(WANTS_FINAL) is True
+            if held.streams is None:
+                response = await self._inference.run(served, partial(_infer, served, held, request))
+                if wants_final:
+                    response.parameters[FINAL].bool_param = True
+                yield response
+                return
+            async for response in self._inference.run_steps(served, partial(_stream, served, held, request)):
+                if wants_final:
+                    response.parameters[FINAL].bool_param = False
+                yield response
+            if wants_final:
+                last = ModelInferResponse(model_name=served.name, model_version=served.version, id=request.id)
+                last.parameters[FINAL].bool_param = True
+                yield last
+
+    def _permitted(self, request: Message) -> str:
+        # KServe's message has the model's name where Triton's has the repository's.
+        name = str(request.model_name or request.repository_name)
+        if request.model_name:
+            _check_repository(request.repository_name)
+        if not self._is_controlled:
+            raise ForbiddenError(
+                f"models are not loaded and unloaded by request; its owner sets {MODEL_CONTROL}=explicit"
+            )
+        return name
+
+
+def _infer(served: Served, held: Held, request: Message, laps: Laps) -> Message:
+    asked = codec.decode(request)
+    laps.decoded_ns = time.perf_counter_ns()
+    outputs = computed(held, asked, laps)
+    laps.inferred_ns = time.perf_counter_ns()
+    return _encoded(served, held, asked, outputs)
+
+
+def _stream(served: Served, held: Held, request: Message) -> Iterator[Message]:
+    asked = codec.decode(request)
+    assert held.streams is not None  # noqa: S101  # who calls has asked
+    answers = held.streams.stream(asked.inputs, asked.parameters)
+    try:
+        for outputs in answers:
+            yield _encoded(served, held, asked, outputs)
+    finally:
+        answers.close()
+
+
+def _encoded(served: Served, held: Held, asked: InferRequest, outputs: Sequence[Tensor]) -> Message:
+    return codec.encode(served.name, served.version, asked.id, select(asked, outputs, held.labels))
+
+
+def _check_repository(name: str) -> None:
+    if name:
+        raise NotFoundError(f"there is no repository {name!r}; leave its name out")
