@@ -7,7 +7,7 @@ from controller.knative.resources.metadata import child, labels_of
 from torpor.spec import names
 from torpor.spec.children import private_service_name
 from torpor.spec.kinds import CORE_SERVICE, REVISION, ROUTE, Object
-from torpor.spec.revision import RevisionSpec
+from torpor.spec.revision import RevisionSpec, is_predictor
 
 
 def private_service(revision: Object, spec: RevisionSpec) -> Object:
@@ -19,8 +19,12 @@ def private_service(revision: Object, spec: RevisionSpec) -> Object:
         private_service_name(revision["metadata"]["name"]),
         labels=pod_labels(revision),
     )
-    port = {"name": "h2c" if spec.h2c else "http", "port": 80, "targetPort": spec.port, "protocol": "TCP"}
-    return {**made, "spec": {"selector": selector(revision), "ports": [port]}}
+    ports = [{"name": "h2c" if spec.h2c else "http", "port": 80, "targetPort": spec.port, "protocol": "TCP"}]
+    serving = next(each for each in spec.containers if each.name == spec.serving)
+    if is_predictor(serving.image) and not spec.h2c:
+        # It speaks both on its one port, and tells them apart by a connection's first bytes.
+        ports.append({"name": "grpc", "port": 8081, "targetPort": spec.port, "protocol": "TCP"})
+    return {**made, "spec": {"selector": selector(revision), "ports": ports}}
 
 
 def placeholder(route: Object, name: str, gateway: str) -> Object:

@@ -157,6 +157,23 @@ def test_ports(ports: list[Object], pod_port: Object, service_port: tuple[str, i
     assert (port["name"], port["port"], port["targetPort"]) == (service_port[0], 80, service_port[1])
 
 
+@pytest.mark.parametrize(
+    ("container", "ports"),
+    [
+        pytest.param({"image": f"{names.PREDICTOR_IMAGE}:1"}, ["http", "grpc"], id="the predictor"),
+        pytest.param(
+            {"image": names.PREDICTOR_IMAGE, "ports": [{"name": "h2c"}]}, ["h2c"], id="the predictor, HTTP/2 alone"
+        ),
+        pytest.param({"image": "other"}, ["http"], id="any other"),
+    ],
+)
+def test_the_predictor_speaks_grpc_on_its_one_port(container: Object, ports: list[str]) -> None:
+    """So the activator takes gRPC calls there too."""
+    _, service = made(container)
+    assert [port["name"] for port in service["spec"]["ports"]] == ports
+    assert {port["targetPort"] for port in service["spec"]["ports"]} == {8080}
+
+
 def test_the_contracts_variables_win() -> None:
     """The user's own come first and stay, but for those that the contract sets."""
     env = [{"name": "A", "value": "1"}, {"name": "PORT", "value": "1"}, {"name": "K_SERVICE", "value": "x"}]
