@@ -58,7 +58,14 @@ async def serve(settings: Settings, listener: socket.socket, load: Load | None =
         ending.set()
         departures.append(asyncio.ensure_future(beside.end()))  # while HTTP ends, not after it
 
-    inference = Inference(models, workers, counters, clock, max_body_bytes=settings.max_body_bytes)
+    inference = Inference(
+        models,
+        workers,
+        counters,
+        clock,
+        max_body_bytes=settings.max_body_bytes,
+        is_alone=lambda: settings.is_inline and len(server.server_state.tasks) <= 1,
+    )
     app = build(repository, inference, counters, clock, ending, settings)
     beside = Beside(repository, inference, settings)
     server = Server(

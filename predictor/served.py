@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from predictor.loading.held import Held
 from predictor.loading.progress import Progress
+from predictor.pace import Pace
 from predictor.statistics import Statistics
 from predictor.turns import Turns
 from torpor.errors import LoadError, NotFoundError, UnavailableError
@@ -25,6 +26,7 @@ class Served:
         self.progress = progress
         self.statistics = Statistics()
         self.turns = Turns()
+        self.pace = Pace()
         self.is_unloaded = False
         """It was here, and somebody has sent it away."""
         self._open: _Open | None = None
@@ -80,6 +82,7 @@ class Served:
     def replace(self, held: Held, progress: Progress) -> Retired:
         """Answer with another one from now on; returns what answered before."""
         old, self._open = self._open, _Open(held)
+        self.pace = Pace()  # of another model nothing is known
         self.progress, self.is_unloaded = progress, False
         return Retired(old)
 

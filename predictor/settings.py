@@ -19,6 +19,7 @@ HOST = "TORPOR_PREDICTOR_HOST"
 MAX_BODY_BYTES = "TORPOR_PREDICTOR_MAX_BODY_BYTES"
 THREADS = "TORPOR_PREDICTOR_THREADS"
 GRACE_SECONDS = "TORPOR_PREDICTOR_GRACE_SECONDS"
+INLINE = "TORPOR_PREDICTOR_INLINE"
 MODEL_CONTROL = "TORPOR_PREDICTOR_MODEL_CONTROL"
 ADMIN_HOST = "TORPOR_PREDICTOR_ADMIN_HOST"
 ADMIN_PORT = "TORPOR_PREDICTOR_ADMIN_PORT"
@@ -67,6 +68,8 @@ class Settings:
     """Largest request body. As JSON it takes up to ten times as much memory; 16 MiB of float32 are 80 MiB of JSON."""
     threads: int = 2
     """Requests that are computed at a time; more wait in order of arrival."""
+    is_inline: bool = True
+    """Whether what has always been done at once is computed without a thread."""
     grace_s: int = DEFAULT_GRACE_S
     """How long requests in flight may take after SIGTERM. Knative's limit of one request: its kubelet kills then."""
     termination_log: Path | None = None
@@ -90,6 +93,7 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         grpc_port=_integer(environ, GRPC_PORT, _default_grpc_port(environ), 0, 65535, ""),
         max_body_bytes=_integer(environ, MAX_BODY_BYTES, DEFAULT_MAX_BODY_BYTES, 1, 2**40, "bytes"),
         threads=_integer(environ, THREADS, _default_threads(), 1, 1024, "threads"),
+        is_inline=_one_of(environ, INLINE, ("auto", "never")) == "auto",
         grace_s=_integer(environ, GRACE_SECONDS, DEFAULT_GRACE_S, 0, 86_400, "seconds"),
         termination_log=termination_log(environ),
         is_controlled=_one_of(environ, MODEL_CONTROL, ("none", "explicit")) == "explicit",

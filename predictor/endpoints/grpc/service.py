@@ -104,7 +104,7 @@ class Service:
     async def model_infer(self, request: Message) -> Message:
         served = self._models.find(request.model_name, request.model_version or None)
         with served.used() as held:
-            return await self._inference.run(served, partial(_infer, served, held, request))
+            return await self._inference.run(served, partial(_infer, served, held, request), request.ByteSize())
 
     async def model_stream_infer(self, requests: AsyncIterator[Message]) -> AsyncIterator[Message]:
         """Answer each in its turn; an error is an answer, and the stream goes on."""
@@ -125,7 +125,7 @@ class Service:
         with served.used() as held:
             wants_final = codec.parameters(request.parameters).get(WANTS_FINAL) is True
             if held.streams is None:
-                response = await self._inference.run(served, partial(_infer, served, held, request))
+                response = await self._inference.run(served, partial(_infer, served, held, request), request.ByteSize())
                 if wants_final:
                     response.parameters[FINAL].bool_param = True
                 yield response

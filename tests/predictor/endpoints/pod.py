@@ -138,14 +138,17 @@ class Pod:
 
 @contextlib.asynccontextmanager
 async def running(
-    *, threads: int = 2, loaded: bool = True, is_controlled: bool = True, events: Events = EVENTS
+    *, threads: int = 2, loaded: bool = True, is_controlled: bool = True, events: Events = EVENTS, inline: bool = False
 ) -> AsyncIterator[Pod]:
-    """Serve a model called `m` while the block runs; nothing of it is left afterwards."""
+    """Serve a model called `m` while the block runs; nothing of it is left afterwards.
+
+    `inline` False: tests hold threads up, which would be the loop.
+    """
     served, counters, model = Served("m", Progress(FakeClock())), Counters(), Doubler()
     models = Models(served)
     workers = Workers(threads, counters.waits, SystemClock())
     started, ending = asyncio.Event(), asyncio.Event()
-    inference = Inference(models, workers, counters, SystemClock(), max_body_bytes=LIMIT)
+    inference = Inference(models, workers, counters, SystemClock(), max_body_bytes=LIMIT, is_alone=lambda: inline)
     source = Source("m", "python", "file:///nowhere", Path("/nowhere"))
     settings = Settings(source, is_controlled=is_controlled, events=events, max_body_bytes=LIMIT, grace_s=5)
     repository = Repository(models, source, Loads(model), SystemClock())

@@ -7,6 +7,9 @@ import gzip
 import logging
 import re
 import struct
+import sys
+import threading
+import time
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +18,7 @@ import httpx
 import orjson
 import pytest
 
+from predictor.pace import LONG_S, TRIAL
 from tests.predictor.endpoints.pod import LIMIT, Gate, Pod, running
 from tests.support.until import until
 from torpor.errors import InvalidInputError
@@ -380,3 +384,26 @@ async def test_a_model_without_workers_answers_no_more(pod: Pod) -> None:
     pod.served.turns.resize(1)
     assert (await pod.http.post(V1, json={"instances": [1]})).status_code == 200
     pod.served.turns.resize(None)
+
+
+async def test_what_is_always_brief_needs_no_thread() -> None:
+    """And comes back to the threads as soon as it is not; a model on the loop may still run loops of its own."""
+    async with running(inline=True) as pod:
+
+        async def nothing() -> None:
+            threads.append(threading.current_thread() is threading.main_thread())
+
+        threads: list[bool] = []
+        pod.model.before = lambda: asyncio.run(nothing())
+        pod.served.pace.streak = TRIAL
+        for path, body in ((V1, {"instances": [1]}), (V2, tensor())):
+            assert (await pod.http.post(path, json=body)).status_code == 200
+        assert threads[0]
+        pod.model.before = sys.exit
+        pod.served.pace.streak = TRIAL
+        answer = await pod.http.post(V1, json={"instances": [1]})
+        assert (answer.status_code, answer.json()["reason"]) == (500, "ModelFailed")
+        pod.model.before = lambda: time.sleep(LONG_S)  # the computation that takes long, not a wait for one
+        pod.served.pace.streak = TRIAL
+        assert (await pod.http.post(V1, json={"instances": [1]})).status_code == 200
+        assert (pod.served.pace.streak, pod.served.pace.trial) == (0, 8 * TRIAL)

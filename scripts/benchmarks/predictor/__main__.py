@@ -1,0 +1,206 @@
+"""A predictor beside KServe's server, MLServer, LitServe, Ray Serve, TorchServe, Triton and BentoML.
+
+Workload `sum`: the sum of four numbers, so that all else is the server's own. Each server is one process (or what it
+makes of one worker) on one core; wrk has another. Each round starts every server anew, in turn: the time from exec to
+its first right answer, its memory (PSS of all its processes), then requests a second at 1 and at 32 connections. What
+speaks V2 is asked by V2, the others by their own JSON. Figures are medians over the rounds; ratios are to the best of
+the others, in starting and memory to the best that is written in Python.
+
+Workload `tensors`: 16 MB of FP32 there and back by Triton's own clients, HTTP and gRPC, ours beside tritonserver.
+
+Ends with one line of JSON on standard output.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import psutil
+from peers import PEERS, TORPOR, TRITON, Peer, install, installed, ours
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from servers import Running, running
+from tensors import gbps
+
+from torpor.errors import TorporError, UpstreamError
+
+ROOT = Path(__file__).parents[3]
+CONNECTIONS = (1, 32)
+QUIET = 0.1
+EXAMPLE = "example: scripts/bench/predictor --install --peers mlserver,kserve --rounds 3"
+Samples = dict[str, dict[str, list[float]]]
+"""By server and figure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is measured."""
+
+    peers: tuple[Peer, ...]
+    folder: Path
+    rounds: int
+    seconds: int
+    server_core: int
+    load_core: int
+
+
+def sums(plan: Plan, show: Console) -> dict[str, Any]:
+    """Measure workload `sum`; returns the figures."""
+    samples: Samples = defaultdict(lambda: defaultdict(list))
+    targets = (ours(ROOT), *plan.peers)
+    with (
+        tempfile.TemporaryDirectory(prefix="torpor-bench-") as name,
+        Progress(console=Console(stderr=True)) as progress,
+    ):
+        task = progress.add_task("", total=plan.rounds * len(targets))
+        for number in range(plan.rounds):
+            # Whoever comes first in one round comes last in the next.
+            turn = number % len(targets)
+            for peer in targets[turn:] + targets[:turn]:
+                progress.update(task, description=f"round {number + 1}: {peer.name}")
+                with running(peer, plan.folder, Path(name) / f"{peer.name}-{number}", plan.server_core) as server:
+                    taken = samples[peer.name]
+                    taken["start_s"].append(server.start_s)
+                    taken["pss_mib"].append(server.pss_mib())
+                    for connections in CONNECTIONS:
+                        _load(server, connections, plan, Path(name), taken)
+                progress.advance(task)
+    show.print(_table(samples))
+    return _figures(samples, plan)
+
+
+def tensors(plan: Plan, show: Console) -> dict[str, Any]:
+    """Measure workload `tensors`; returns the figures."""
+    triton = [each for each in plan.peers if each.name == TRITON]
+    samples: Samples = defaultdict(lambda: defaultdict(list))
+    with tempfile.TemporaryDirectory(prefix="torpor-bench-") as name:
+        os.sched_setaffinity(0, {plan.load_core})
+        for number in range(plan.rounds):
+            for peer in [ours(ROOT), *triton]:
+                with running(peer, plan.folder, Path(name) / f"{peer.name}-{number}", plan.server_core) as server:
+                    for protocol in ("http", "grpc"):
+                        samples[peer.name][protocol].append(gbps(server, protocol, plan.seconds))
+    drawn = Table(title=f"16 MB there and back, GB/s, median of {plan.rounds}", title_justify="left")
+    for column in ("server", "HTTP, binary", "gRPC"):
+        drawn.add_column(column, justify="left" if column == "server" else "right")
+    for each, taken in samples.items():
+        drawn.add_row(each, *(f"{median(taken[protocol]):.2f}" for protocol in ("http", "grpc")))
+    show.print(drawn)
+    found: dict[str, Any] = {}
+    for protocol in ("http", "grpc"):
+        found[f"tensor_gbps_{protocol}"] = round(median(samples[TORPOR][protocol]), 3)
+        if triton:
+            pairs = zip(samples[TORPOR][protocol], samples[TRITON][protocol], strict=True)
+            found[f"tensor_gbps_{protocol}_vs_triton"] = round(median(mine / theirs for mine, theirs in pairs), 3)
+    return found
+
+
+def _load(server: Running, connections: int, plan: Plan, folder: Path, taken: dict[str, list[float]]) -> None:
+    body = folder / f"{server.peer.name}.json"
+    body.write_bytes(server.peer.body)
+    command = ["taskset", "-c", str(plan.load_core), "wrk", "-t1", "--latency", "--timeout=10s"]
+    command += [f"-c{connections}", f"-d{plan.seconds}s", "-s", str(Path(__file__).parent / "post.lua")]
+    command.append(f"http://127.0.0.1:{server.port}{server.peer.path}")
+    busy_s, cpu_s = _busy_s(), server.cpu_s()
+    done = subprocess.run(command, env={**os.environ, "BODY": str(body)}, capture_output=True, text=True, check=True)
+    told = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("JSON "))[5:])
+    if told["errors"]:
+        raise UpstreamError(f"{told['errors']} requests to {server.peer.name} failed:\n{done.stdout}")
+    used_s = server.cpu_s() - cpu_s
+    taken[f"rps_{connections}"].append(1e6 * told["requests"] / told["us"])
+    taken[f"p50_us_{connections}"].append(told["p50_us"])
+    taken[f"p99_us_{connections}"].append(told["p99_us"])
+    taken[f"cpu_us_{connections}"].append(1e6 * used_s / max(1, told["requests"]))
+    # wrk has a core for itself, and uses at most that.
+    taken["foreign"].append(max(0.0, (_busy_s() - busy_s - used_s) * 1e6 / told["us"] - 1))
+
+
+def _busy_s() -> float:
+    used = psutil.cpu_times()
+    return float(used.user + used.system + used.nice + used.irq + used.softirq + used.steal)
+
+
+def _table(samples: Samples) -> Table:
+    rounds = len(samples[TORPOR]["start_s"])
+    drawn = Table(title=f"the sum of four numbers, median of {rounds}", title_justify="left")
+    columns = ["start s", "PSS MiB"]
+    columns += [f"{what}, {count}" for count in CONNECTIONS for what in ("requests/s", "p50 µs", "p99 µs", "CPU µs")]
+    for column in ("server", *columns):
+        drawn.add_column(column, justify="left" if column == "server" else "right")
+    for name, taken in samples.items():
+        keys = [f"{what}_{count}" for count in CONNECTIONS for what in ("rps", "p50_us", "p99_us", "cpu_us")]
+        cells = [f"{median(taken['start_s']):.2f}", *(f"{median(taken[key]):,.0f}" for key in ("pss_mib", *keys))]
+        drawn.add_row(name, *cells)
+    return drawn
+
+
+def _figures(samples: Samples, plan: Plan) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    everybody = [each.name for each in plan.peers]
+    in_python = [each.name for each in plan.peers if each.is_python]
+    for key, figure, others in (
+        ("overhead_rps_vs_best", "rps_32", everybody),
+        ("overhead_rps_vs_best_1", "rps_1", everybody),
+        ("fresh_start_vs_best", "start_s", in_python),
+        ("pss_vs_best", "pss_mib", in_python),
+    ):
+        pick = max if figure.startswith("rps") else min
+        ratios = [
+            samples[TORPOR][figure][number] / pick(samples[each][figure][number] for each in others)
+            for number in range(plan.rounds)
+            if others
+        ]
+        found[key] = round(median(ratios), 3) if ratios else None
+        found[figure] = {name: round(median(taken[figure]), 3) for name, taken in samples.items()}
+    found["foreign_cpu"] = round(median(each for taken in samples.values() for each in taken["foreign"]), 3)
+    return found
+
+
+def main() -> int:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench/predictor",
+        description=__doc__,
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--workload", choices=("sum", "tensors"), default="sum")
+    parser.add_argument("--peers", default=",".join(PEERS), help=f"of {', '.join(PEERS)} (default: all)")
+    parser.add_argument("--folder", type=Path, default=ROOT / ".venv" / "peers", help="where their environments are")
+    parser.add_argument("--install", action="store_true", help="make the environments that are not there")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each is started (default: 5)")
+    parser.add_argument("--seconds", type=int, default=2, help="of each load (default: 2)")
+    given = parser.parse_args()
+    show = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
+    names = [each for each in given.peers.split(",") if each]
+    cores = sorted(os.sched_getaffinity(0))
+    try:
+        for name in names if given.install else ():
+            if name in PEERS:
+                show.print(f"installing {name}")
+                install(PEERS[name], given.folder)
+        peers = installed(given.folder, names) if names else []
+        if missing := set(names) - {each.name for each in peers}:
+            show.print(f"[yellow]left out, not in {given.folder}: {', '.join(sorted(missing))}")
+        plan = Plan(tuple(peers), given.folder, given.rounds, given.seconds, cores[-1], cores[0])
+        result = sums(plan, show) if given.workload == "sum" else tensors(plan, show)
+    except TorporError as error:
+        Console(stderr=True, highlight=False).print(f"[red]failed:[/] {error}", soft_wrap=True)
+        return 1
+    print(json.dumps(result), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
