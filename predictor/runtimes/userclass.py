@@ -68,16 +68,27 @@ class Method:
             return error
         if isinstance(error, ValueError):
             # How Python says that a value is wrong.
-            return InvalidInputError(field, given, str(error))
+            return InvalidInputError(field, _brief(given), str(error))
         # Its words may hold what is not for clients.
         return ModelError(f"{self.name} of {SCRIPT} raised {type(error).__name__}; the pod's log says more")
 
 
+def _brief(given: Any) -> Any:
+    """Return what says which value it was: of arrays their shapes."""
+    return {name: list(each.shape) for name, each in given.items()} if isinstance(given, dict) else given
+
+
 def declared(instance: Any) -> Signature:
-    """Return what the attributes `inputs` and `outputs` of the class say; raises InvalidInputError."""
+    """Return what the attributes `inputs` and `outputs` of the class say; raises InvalidInputError.
+
+    One that has `infer` and says nothing takes and gives what it likes; one that has not, one tensor of any type, its
+    first axis the instances.
+    """
     inputs = _specs("inputs", getattr(instance, "inputs", None))
     outputs_ = _specs("outputs", getattr(instance, "outputs", None))
-    return Signature(PLATFORM, inputs or _ANYTHING.inputs, outputs_ if inputs else _ANYTHING.outputs)
+    if inputs or callable(getattr(instance, "infer", None)):
+        return Signature(PLATFORM, inputs, outputs_)
+    return _ANYTHING
 
 
 def labels(instance: Any, signature: Signature) -> Mapping[str, Sequence[str]]:
@@ -95,7 +106,7 @@ def labels(instance: Any, signature: Signature) -> Mapping[str, Sequence[str]]:
 
 def arrays(inputs: Sequence[Tensor], signature: Signature) -> dict[str, Any]:
     """Return what `infer` gets: arrays by name; raises InvalidInputError where they are not as the class declares."""
-    if signature.inputs is not _ANYTHING.inputs:
+    if signature is not _ANYTHING and signature.inputs:
         _check(inputs, signature.inputs)
     return {each.name: each.array for each in inputs}
 

@@ -18,6 +18,13 @@ from torpor.protocol.grpc.messages import METHODS, message
 from torpor.protocol.tensors import DATATYPES, Tensor
 
 REQUEST = message("ModelInferRequest")
+RESPONSE = message("ModelInferResponse")
+FIELDS = (b"\x0a", b"\x12", b"\x3a", b"\x3a", b"\x42", b"\xba\x01")
+"""Tags of fields of bytes: names, raw tensors, and some that nobody knows."""
+
+
+def message_of(fields: list[tuple[bytes, bytes]]) -> bytes:
+    return b"".join(tag + bytes([len(content)]) + content for tag, content in fields)
 
 
 def returned(answer: Any) -> Any:
@@ -27,7 +34,7 @@ def returned(answer: Any) -> Any:
         request.inputs.add(name=each.name, datatype=each.datatype, shape=each.shape, contents=each.contents)
         if answer.raw_output_contents:
             request.inputs[-1].ClearField("contents")
-    return codec.decode(REQUEST.FromString(request.SerializeToString())).inputs
+    return codec.decode(codec.Request.read(request.SerializeToString())).inputs
 
 
 @pytest.mark.parametrize("is_raw", [True, False])
@@ -37,7 +44,7 @@ def returned(answer: Any) -> Any:
 def test_what_is_written_is_read_back(datatype: str, data: st.DataObject, *, is_raw: bool) -> None:
     """Every datatype and shape; what has no contents is raw, whoever asked."""
     array = data.draw(arrays(datatype))
-    answer = codec.encode("m", "1", "7", [(Tensor("y", array), is_raw)])
+    answer = RESPONSE.FromString(codec.encode("m", "1", "7", [(Tensor("y", array), is_raw)]).written())
     assert (answer.model_name, answer.model_version, answer.id) == ("m", "1", "7")
     assert bool(answer.raw_output_contents) == (is_raw or datatype not in codec.CONTENTS)
     (read,) = returned(answer)
@@ -58,18 +65,33 @@ def test_no_bytes_raise_anything_else(raw: bytes, datatype: str, shape: list[int
     request = REQUEST(raw_input_contents=[raw])
     request.inputs.add(name="x", datatype=datatype, shape=shape)
     with contextlib.suppress(InvalidInputError):
-        codec.decode(request)
+        codec.decode(codec.Request.read(request.SerializeToString()))
 
 
 @given(st.binary(max_size=200))
 def test_no_message_raises_anything_else(data: bytes) -> None:
     """Of those that protobuf itself can read."""
     try:
-        request = REQUEST.FromString(data)
+        request = codec.Request.read(data)
     except DecodeError:
         return
     with contextlib.suppress(InvalidInputError, UnsupportedError):
         codec.decode(request)
+
+
+@given(st.binary(max_size=200) | st.lists(st.tuples(st.sampled_from(FIELDS), st.binary(max_size=9))).map(message_of))
+def test_what_is_cut_apart_is_the_same_message(data: bytes) -> None:
+    """What protobuf reads, we read, in the same order; what it refuses, we refuse."""
+    try:
+        whole = REQUEST.FromString(data)
+    except DecodeError:
+        with pytest.raises(DecodeError):
+            codec.Request.read(data)
+        return
+    request = codec.Request.read(data)
+    assert [bytes(each) for each in request.raw] == list(whole.raw_input_contents)
+    whole.ClearField("raw_input_contents")
+    assert request.message == whole
 
 
 def test_methods_are_the_protocols() -> None:

@@ -15,6 +15,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_g
 from predictor.endpoints.grpc.service import Service
 from predictor.endpoints.inference import Inference, Outcome
 from predictor.models import Models
+from torpor.protocol.grpc.codec import Request, Response
 from torpor.protocol.grpc.messages import METHODS, POOL, SERVICE, Message, Method
 from torpor.web.status import answer
 
@@ -74,9 +75,12 @@ class GrpcServer:
 
     def _handler(self, method: Method, service: Service) -> Any:
         call = getattr(service, _snake(method.name))
+        # Tensors go past protobuf, both ways.
+        takes_tensors = method.request is METHODS["ModelInfer"].request
+        gives_tensors = method.response is METHODS["ModelInfer"].response
         kinds = {
-            "request_deserializer": method.request.FromString,
-            "response_serializer": method.response.SerializeToString,
+            "request_deserializer": Request.read if takes_tensors else method.request.FromString,
+            "response_serializer": Response.written if gives_tensors else method.response.SerializeToString,
         }
         if method.streams:
 

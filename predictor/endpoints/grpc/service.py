@@ -18,6 +18,7 @@ from predictor.settings import MODEL_CONTROL
 from predictor.statistics import Laps
 from torpor.errors import ForbiddenError, NotFoundError, UnsupportedError
 from torpor.protocol.grpc import codec
+from torpor.protocol.grpc.codec import Request, Response
 from torpor.protocol.grpc.messages import METHODS, Message, ModelInferResponse
 from torpor.protocol.inference import InferRequest, select
 from torpor.protocol.tensors import Tensor
@@ -101,43 +102,44 @@ class Service:
         await self._repository.unload(name)
         return METHODS["RepositoryModelUnload"].response(model_name=name, isUnloaded=True)
 
-    async def model_infer(self, request: Message) -> Message:
-        served = self._models.find(request.model_name, request.model_version or None)
+    async def model_infer(self, request: Request) -> Response:
+        served = self._models.find(request.message.model_name, request.message.model_version or None)
         with served.used() as held:
-            return await self._inference.run(served, partial(_infer, served, held, request), request.ByteSize())
+            return await self._inference.run(served, partial(_infer, served, held, request), request.length)
 
-    async def model_stream_infer(self, requests: AsyncIterator[Message]) -> AsyncIterator[Message]:
+    async def model_stream_infer(self, requests: AsyncIterator[Request]) -> AsyncIterator[Message]:
         """Answer each in its turn; an error is an answer, and the stream goes on."""
         kind = METHODS["ModelStreamInfer"].response
         async for request in requests:
             with self._inference.counted("grpc") as outcome:
                 try:
                     async for response in self._answers(request):
-                        yield kind(infer_response=response)
+                        yield kind(infer_response=response.whole())
                     outcome.status = 200
                 except Exception as error:
                     told = answer(error)
                     outcome.status = told.status
-                    yield kind(error_message=told.message, infer_response=ModelInferResponse(id=request.id))
+                    yield kind(error_message=told.message, infer_response=ModelInferResponse(id=request.message.id))
 
-    async def _answers(self, request: Message) -> AsyncIterator[Message]:
-        served = self._models.find(request.model_name, request.model_version or None)
+    async def _answers(self, request: Request) -> AsyncIterator[Response]:
+        asked = request.message
+        served = self._models.find(asked.model_name, asked.model_version or None)
         with served.used() as held:
-            wants_final = codec.parameters(request.parameters).get(WANTS_FINAL) is True
+            wants_final = codec.parameters(asked.parameters).get(WANTS_FINAL) is True
             if held.streams is None:
-                response = await self._inference.run(served, partial(_infer, served, held, request), request.ByteSize())
+                response = await self._inference.run(served, partial(_infer, served, held, request), request.length)
                 if wants_final:
-                    response.parameters[FINAL].bool_param = True
+                    response.message.parameters[FINAL].bool_param = True
                 yield response
                 return
             async for response in self._inference.run_steps(served, partial(_stream, served, held, request)):
                 if wants_final:
-                    response.parameters[FINAL].bool_param = False
+                    response.message.parameters[FINAL].bool_param = False
                 yield response
             if wants_final:
-                last = ModelInferResponse(model_name=served.name, model_version=served.version, id=request.id)
+                last = ModelInferResponse(model_name=served.name, model_version=served.version, id=asked.id)
                 last.parameters[FINAL].bool_param = True
-                yield last
+                yield Response(last)
 
     def _permitted(self, request: Message) -> str:
         # KServe's message has the model's name where Triton's has the repository's.
@@ -151,7 +153,7 @@ class Service:
         return name
 
 
-def _infer(served: Served, held: Held, request: Message, laps: Laps) -> Message:
+def _infer(served: Served, held: Held, request: Request, laps: Laps) -> Response:
     asked = codec.decode(request)
     laps.decoded_ns = time.perf_counter_ns()
     outputs = computed(held, asked, laps)
@@ -159,7 +161,7 @@ def _infer(served: Served, held: Held, request: Message, laps: Laps) -> Message:
     return _encoded(served, held, asked, outputs)
 
 
-def _stream(served: Served, held: Held, request: Message) -> Iterator[Message]:
+def _stream(served: Served, held: Held, request: Request) -> Iterator[Response]:
     asked = codec.decode(request)
     assert held.streams is not None  # noqa: S101  # who calls has asked
     answers = held.streams.stream(asked.inputs, asked.parameters)
@@ -170,7 +172,7 @@ def _stream(served: Served, held: Held, request: Message) -> Iterator[Message]:
         answers.close()
 
 
-def _encoded(served: Served, held: Held, asked: InferRequest, outputs: Sequence[Tensor]) -> Message:
+def _encoded(served: Served, held: Held, asked: InferRequest, outputs: Sequence[Tensor]) -> Response:
     return codec.encode(served.name, served.version, asked.id, select(asked, outputs, held.labels))
 
 

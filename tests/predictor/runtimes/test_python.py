@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from predictor.model import Model
+from predictor.model import Model, Signature, TensorSpec
 from predictor.runtimes.python import PythonClass
 from predictor.runtimes.runtime import Files
 from tests.support.models import save_python_model
@@ -197,3 +197,96 @@ def test_inputs_that_are_no_list_of_instances_are_refused(tmp_path: Path, inputs
     """The message names them."""
     with pytest.raises(InvalidInputError, match=says):
         opened(tmp_path, ECHO).infer(inputs)
+
+
+TENSORS = """
+class Model:
+    inputs = [("x", "FP32", [-1, 2]), ("scale", "FP32", [1])]
+    outputs = [("y", "FP32", [-1, 2])]
+    labels = ["left", "right"]
+
+    def infer(self, inputs, parameters):
+        if parameters.get("fail"):
+            raise ValueError("as asked")
+        return {"y": inputs["x"] * inputs["scale"]}
+
+    def stream(self, inputs):
+        for row in inputs["x"]:
+            yield {"y": row}
+
+    def explain(self, instances):
+        return [{"because": each} for each in instances]
+"""
+
+
+def tensors(**changes: Any) -> list[Tensor]:
+    given = {"x": np.ones((3, 2), np.float32), "scale": np.array([2], np.float32)} | changes
+    return [Tensor(name, array) for name, array in given.items() if array is not None]
+
+
+def test_a_class_that_takes_tensors(tmp_path: Path) -> None:
+    """Arrays by name in and out, as it declares them; with parameters, labels, explanations, a stream."""
+    model = opened(tmp_path, TENSORS)
+    assert model.signature == Signature(
+        "python_class",
+        (TensorSpec("x", "FP32", (-1, 2)), TensorSpec("scale", "FP32", (1,))),
+        (TensorSpec("y", "FP32", (-1, 2)),),
+    )
+    (y,) = model.infer(tensors())
+    assert (y.name, y.array.tolist()) == ("y", [[2, 2]] * 3)
+    assert model.labels == {"y": ["left", "right"]}
+    assert model.explains
+    assert model.explain(["a"]) == [{"because": "a"}]
+    assert model.streams
+    assert [answer[0].array.tolist() for answer in model.stream(tensors(), {})] == [[1, 1]] * 3
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        pytest.param(tensors(z=np.ones(1)), r"inputs\[2\]\.name: 'z' .* takes x, scale", id="one too many"),
+        pytest.param(tensors(scale=None), "this model also takes scale", id="one too few"),
+        pytest.param(tensors(x=np.ones((3, 2))), r"inputs\[0\]\.datatype: 'FP64' .* x is FP32", id="a datatype"),
+        pytest.param(tensors(x=np.ones((3, 3), np.float32)), r"inputs\[0\]\.shape: \[3, 3\]", id="a fixed length"),
+        pytest.param(tensors(x=np.ones(2, np.float32)), r"inputs\[0\]\.shape: \[2\]", id="a rank"),
+    ],
+)
+def test_tensors_that_it_does_not_declare_are_refused(tmp_path: Path, given: list[Tensor], says: str) -> None:
+    """Before the class sees them."""
+    with pytest.raises(InvalidInputError, match=says):
+        opened(tmp_path, TENSORS).infer(given)
+
+
+@pytest.mark.parametrize(
+    ("body", "error", "says"),
+    [
+        pytest.param("raise ValueError('no')", InvalidInputError, "inputs: .* no", id="its word for a wrong value"),
+        pytest.param("raise KeyError('secret')", ModelError, "infer of model.py raised KeyError", id="its own fault"),
+        pytest.param("import sys; sys.exit(3)", ModelError, "raised SystemExit", id="it leaves"),
+        pytest.param("return [1]", ModelError, "returned list; a dict of arrays is needed", id="no dict"),
+    ],
+)
+def test_what_infer_raises_is_told(tmp_path: Path, body: str, error: type[Exception], says: str) -> None:
+    """Whose fault it is, and nothing that is not for clients."""
+    model = opened(tmp_path, f"class Model:\n    def infer(self, inputs):\n        {body}\n")
+    assert model.signature.outputs == ()
+    with pytest.raises(error, match=says) as raised:
+        model.infer(tensors())
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        pytest.param("inputs = 3", "model.py: inputs: 3 .* use a list of", id="no list"),
+        pytest.param('inputs = [("x", "FP32")]', r"model.py: inputs\[0\]: \('x', 'FP32'\)", id="two of three"),
+        pytest.param('inputs = [("", "FP32", [1])]', "the name is a text", id="no name"),
+        pytest.param('inputs = [("x", "FLOAT", [1])]', "'FLOAT' .* the datatype is one of", id="a datatype"),
+        pytest.param('inputs = [("x", "FP32", [-2])]', r"\[-2\] .* where -1 is any", id="a length"),
+        pytest.param("labels = 7", "model.py: labels: 7", id="labels that are none"),
+    ],
+)
+def test_a_declaration_that_is_none_is_refused_while_it_loads(tmp_path: Path, line: str, says: str) -> None:
+    """With the attribute, its value and what is allowed."""
+    with pytest.raises(InvalidInputError, match=says):
+        opened(tmp_path, f"class Model:\n    {line}\n    def infer(self, inputs):\n        return {{}}\n")

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from torpor.errors import InvalidInputError, UnsupportedError
-from torpor.protocol.binary import read_raw, write_raw
+from torpor.protocol.binary import Buffer, read_raw, write_raw
 from torpor.protocol.document import brief
 from torpor.protocol.elements import MAX_DIMENSIONS, MAX_LENGTH, read_elements
-from torpor.protocol.grpc.messages import Message, ModelInferResponse
+from torpor.protocol.grpc.messages import METHODS, Message, ModelInferResponse
+from torpor.protocol.grpc.raw import joined, split
 from torpor.protocol.inference import InferRequest, Wanted
 from torpor.protocol.tensors import DATATYPES, Tensor
 
@@ -32,13 +34,48 @@ CONTENTS: Mapping[str, str] = {
 }
 """In which field of InferTensorContents a datatype's elements are; the others are sent raw."""
 
+_REQUEST = METHODS["ModelInfer"].request
 
-def decode(request: Message) -> InferRequest:
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A ModelInferRequest as it came."""
+
+    message: Message
+    """All but the raw tensors."""
+    raw: Sequence[Buffer]
+    length: int = 0
+    """Of all of it, in bytes."""
+
+    @classmethod
+    def read(cls, data: bytes) -> Request:
+        """Read it from the wire; raises protobuf's DecodeError."""
+        return cls(*split(_REQUEST, data), len(data))
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A ModelInferResponse before it goes."""
+
+    message: Message
+    raw: Sequence[Buffer] = ()
+
+    def written(self) -> bytes:
+        """Return it as it goes over the wire."""
+        return joined(self.message, self.raw) if self.raw else self.message.SerializeToString()
+
+    def whole(self) -> Message:
+        """Return it as one message, for what is inside another."""
+        self.message.raw_output_contents.extend(bytes(each) for each in self.raw)
+        return self.message
+
+
+def decode(asked: Request) -> InferRequest:
     """Return what is asked; raises InvalidInputError, and UnsupportedError for extensions that are not offered.
 
-    `binary` says whether the tensors came raw. Raw ones are views of the message's bytes, which may not be written to.
+    `binary` says whether the tensors came raw. Raw ones are views of the request's bytes, which may not be written to.
     """
-    raw = request.raw_input_contents
+    request, raw = asked.message, asked.raw
     if not request.inputs:
         raise InvalidInputError("inputs", brief([]), "at least one is needed")
     if raw and len(raw) != len(request.inputs):
@@ -65,21 +102,22 @@ def decode(request: Message) -> InferRequest:
     )
 
 
-def encode(model: str, version: str, id_: str | None, outputs: Sequence[tuple[Tensor, bool]]) -> Message:
+def encode(model: str, version: str, id_: str | None, outputs: Sequence[tuple[Tensor, bool]]) -> Response:
     """Return an answer: raw, unless the request was not and each output has contents.
 
     A message has the one or the other for all of its tensors. Raises TypeError for what V2 cannot say.
     """
     answer = ModelInferResponse(model_name=model, model_version=version, id=id_ or "")
     is_raw = any(binary for _, binary in outputs) or any(_datatype(each) not in CONTENTS for each, _ in outputs)
+    tensors: list[Buffer] = []
     for output, _ in outputs:
         datatype = _datatype(output)
         entry = answer.outputs.add(name=output.name, datatype=datatype, shape=output.shape)
         if is_raw:
-            answer.raw_output_contents.append(bytes(write_raw(output)))
+            tensors.append(write_raw(output))
         else:
             getattr(entry.contents, CONTENTS[datatype]).extend(_plain(output))
-    return answer
+    return Response(answer, tensors)
 
 
 def parameters(given: Mapping[str, Message]) -> dict[str, Any]:
@@ -99,7 +137,7 @@ def _check_name(path: str, name: str, seen: set[str]) -> None:
     seen.add(name)
 
 
-def _elements(path: str, entry: Message, raw: bytes | None) -> NDArray[Any]:
+def _elements(path: str, entry: Message, raw: Buffer | None) -> NDArray[Any]:
     datatype = entry.datatype
     if datatype not in DATATYPES:
         raise InvalidInputError(f"{path}.datatype", brief(datatype), f"use one of {', '.join(DATATYPES)}")
