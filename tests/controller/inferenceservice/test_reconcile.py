@@ -210,7 +210,7 @@ def test_a_load_that_failed_is_said() -> None:
             {"model": {"modelFormat": {"name": "pmml"}, "storageUri": "s3://m"}},
             "NoSupportingRuntime",
             "NoSupportingRuntime",
-            "huggingface, python, sklearn, transformers",
+            "huggingface, lightgbm, onnx, python, sklearn, transformers, xgboost",
             id="a format that nothing serves",
         ),
         pytest.param(
