@@ -8,15 +8,14 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-import tritonclient.grpc
 import tritonclient.http
 from cloudevents.conversion import to_binary
 from cloudevents.http import CloudEvent, from_http
-from tritonclient.grpc import service_pb2
 
 from tests.support.laptop import Laptop
 from tests.support.manifests import SOON, inference_service
 from tests.support.models import save_iris
+from tests.support.triton import service_pb2
 
 pytestmark = pytest.mark.e2e
 

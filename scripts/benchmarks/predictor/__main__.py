@@ -85,12 +85,12 @@ def tensors(plan: Plan, show: Console) -> dict[str, Any]:
     triton = [each for each in plan.peers if each.name == TRITON]
     samples: Samples = defaultdict(lambda: defaultdict(list))
     with tempfile.TemporaryDirectory(prefix="torpor-bench-") as name:
-        os.sched_setaffinity(0, {plan.load_core})
         for number in range(plan.rounds):
-            for peer in [ours(ROOT), *triton]:
+            # gRPC alone on its own port, as Triton has it.
+            for peer in [ours(ROOT, (("TORPOR_PREDICTOR_GRPC_PORT", "{grpc_port}"),)), *triton]:
                 with running(peer, plan.folder, Path(name) / f"{peer.name}-{number}", plan.server_core) as server:
                     for protocol in ("http", "grpc"):
-                        samples[peer.name][protocol].append(gbps(server, protocol, plan.seconds))
+                        samples[peer.name][protocol].append(gbps(server, protocol, plan.load_core, plan.seconds))
     drawn = Table(title=f"16 MB there and back, GB/s, median of {plan.rounds}", title_justify="left")
     for column in ("server", "HTTP, binary", "gRPC"):
         drawn.add_column(column, justify="left" if column == "server" else "right")

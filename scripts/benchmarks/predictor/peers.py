@@ -110,14 +110,15 @@ PEERS: Mapping[str, Peer] = {
 }
 
 
-def ours(root: Path) -> Peer:
-    """Return the predictor of this checkout."""
+def ours(root: Path, more: tuple[tuple[str, str], ...] = ()) -> Peer:
+    """Return the predictor of this checkout, with more in its environment."""
     model = HERE / "torpor_model"
     env = (
         ("PYTHONPATH", str(root)),
         ("TORPOR_MODEL_NAME", "m"),
         ("TORPOR_MODEL_FORMAT", "python"),
         ("STORAGE_URI", f"file://{model}"),
+        *more,
     )
     return Peer(TORPOR, (), (sys.executable, "-m", "predictor"), env=env)
 

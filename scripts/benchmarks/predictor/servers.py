@@ -64,7 +64,8 @@ def running(peer: Peer, folder: Path, work: Path, core: int) -> Iterator[Running
     work.mkdir(parents=True, exist_ok=True)
     port = _free_port()
     log = work / "log"
-    environment = {**os.environ, **dict(peer.env), "PORT": str(port), "OMP_NUM_THREADS": "1", "TMPDIR": str(work)}
+    own = {name: value.format(grpc_port=port + 1) for name, value in peer.env}
+    environment = {**os.environ, **own, "PORT": str(port), "OMP_NUM_THREADS": "1", "TMPDIR": str(work)}
     began_s = time.perf_counter()
     with log.open("wb") as out:
         process = subprocess.Popen(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-import pytest
 import pytest_asyncio
-import tritonclient.grpc.aio as triton
 
 from tests.predictor.endpoints.conftest import loading, pod, shared
 from tests.predictor.endpoints.pod import Pod
+from tests.support.triton import aio as triton
 
 __all__ = ["loading", "pod", "shared"]
 
@@ -19,8 +18,3 @@ async def client(pod: Pod) -> AsyncIterator[triton.InferenceServerClient]:
     """Triton's own."""
     async with triton.InferenceServerClient(f"127.0.0.1:{pod.port}") as found:
         yield found
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"

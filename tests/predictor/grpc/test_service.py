@@ -11,14 +11,14 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-import tritonclient.grpc.aio as triton
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from tritonclient.grpc import service_pb2
 from tritonclient.utils import InferenceServerException
 
 from predictor.loading.held import Held
 from tests.predictor.endpoints.pod import Gate, Pod, running
 from tests.predictor.endpoints.test_generate import Speller
+from tests.support.triton import aio as triton
+from tests.support.triton import service_pb2
 from tests.support.until import until
 from torpor.errors import LoadError
 
