@@ -6,7 +6,6 @@ import pickle
 from pathlib import Path
 from typing import Any
 
-import lightgbm
 import numpy as np
 import pytest
 
@@ -30,7 +29,15 @@ CLASSES = DICE.integers(0, 3, 300)
 BINARY = {"objective": "binary"}
 
 
-def trained(settings: dict[str, Any], rows: Any = ROWS, labels: Any = YES, **more: Any) -> lightgbm.Booster:
+@pytest.fixture(scope="module", autouse=True)
+def whole() -> None:
+    """The runtime imports the library without its estimators, which one test needs: so it is imported before."""
+    import lightgbm  # noqa: F401
+
+
+def trained(settings: dict[str, Any], rows: Any = ROWS, labels: Any = YES, **more: Any) -> Any:
+    import lightgbm
+
     basics = {"verbose": -1, "min_data_in_leaf": 5, "num_leaves": 7, "num_threads": 1}
     return lightgbm.train(basics | settings, lightgbm.Dataset(rows, label=labels, **more), 6)
 
@@ -62,6 +69,8 @@ def test_answers_are_those_of_the_library(
     settings: dict[str, Any], labels: Any, shape: tuple[int, ...], name: str, tmp_path: Path
 ) -> None:
     """Bit for bit, by V1 and V2, with values that are missing and of either precision."""
+    import lightgbm
+
     trained(settings, labels=labels).save_model(tmp_path / name)
     library = lightgbm.Booster(model_file=tmp_path / name)
     model = opened(LightGBM(), tmp_path)
@@ -79,6 +88,8 @@ def test_answers_are_those_of_the_library(
 
 def test_categories_are_their_numbers(saved: Path, tmp_path: Path) -> None:
     """As pandas numbers them, where it had them."""
+    import lightgbm
+
     (tmp_path / "model.txt").write_bytes((saved / "categories.txt").read_bytes())
     right = lightgbm.Booster(model_file=saved / "categories.txt").predict(CODES)
     (output,) = opened(LightGBM(), tmp_path).infer([Tensor("input-0", CODES)])
@@ -130,6 +141,7 @@ def test_no_file() -> None:
 def test_a_pickle_needs_trust(tmp_path: Path) -> None:
     """Then it is the booster within the estimator."""
     import joblib
+    import lightgbm
 
     estimator = lightgbm.LGBMClassifier(n_estimators=3, verbose=-1).fit(ROWS, YES)
     joblib.dump(estimator, tmp_path / "model.joblib")

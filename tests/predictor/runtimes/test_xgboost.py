@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import xgboost
 
 from predictor.model import TensorSpec
 from predictor.runtimes import cpus
@@ -31,7 +30,15 @@ BINARY = {"objective": "binary:logistic"}
 VECTOR_LEAVES = {"multi_strategy": "multi_output_tree", "tree_method": "hist"}
 
 
-def trained(settings: dict[str, Any], rows: Any = ROWS, labels: Any = YES, **more: Any) -> xgboost.Booster:
+@pytest.fixture(scope="module", autouse=True)
+def whole() -> None:
+    """The runtime imports the library without its estimators, which one test needs: so it is imported before."""
+    import xgboost  # noqa: F401
+
+
+def trained(settings: dict[str, Any], rows: Any = ROWS, labels: Any = YES, **more: Any) -> Any:
+    import xgboost
+
     depth = {} if settings.get("booster") == "gblinear" else {"max_depth": 3}
     return xgboost.train({**depth, "nthread": 1, **settings}, xgboost.DMatrix(rows, labels, **more), 6)
 
@@ -66,6 +73,8 @@ def test_answers_are_those_of_the_library(
     settings: dict[str, Any], labels: Any, shape: tuple[int, ...], suffix: str, tmp_path: Path
 ) -> None:
     """Bit for bit, by V1 and V2, with values that are missing."""
+    import xgboost
+
     trained(settings, labels=labels).save_model(tmp_path / f"model.{suffix}")
     right = xgboost.Booster(model_file=tmp_path / f"model.{suffix}").predict(xgboost.DMatrix(ROWS))
     model = opened(XGBoost(), tmp_path)
@@ -82,6 +91,8 @@ def test_answers_are_those_of_the_library(
 
 def test_a_linear_model_answers_as_the_library_does(tmp_path: Path) -> None:
     """It has no trees, and no names of features either where it was trained with some."""
+    import xgboost
+
     rows = np.nan_to_num(ROWS)
     booster = trained({"booster": "gblinear"}, rows, feature_names=list("abcdef"))
     booster.save_model(tmp_path / "model.json")
@@ -92,6 +103,8 @@ def test_a_linear_model_answers_as_the_library_does(tmp_path: Path) -> None:
 
 def test_categories_are_their_numbers(tmp_path: Path) -> None:
     """As pandas numbers them, where it had them."""
+    import xgboost
+
     kinds = ["c", "float"]
     settings = {"tree_method": "hist", "max_cat_to_onehot": 1}
     booster = trained(settings, CODES, feature_types=kinds, enable_categorical=True)
@@ -108,6 +121,8 @@ def test_categories_are_their_numbers(tmp_path: Path) -> None:
 )
 def test_a_bst_is_what_its_bytes_are(saved: Path, tmp_path: Path, suffix: str, platform: str) -> None:
     """KServe's runtime takes any file of this name."""
+    import xgboost
+
     (tmp_path / "model.bst").write_bytes((saved / f"model.{suffix}").read_bytes())
     model = opened(XGBoost(), tmp_path)
     assert model.signature.platform == platform
@@ -169,6 +184,8 @@ def test_none_or_several_files() -> None:
 @pytest.mark.parametrize("wrapped", [True, False], ids=["an-estimator", "a-booster"])
 def test_a_pickle_needs_trust(tmp_path: Path, *, wrapped: bool) -> None:
     """Then it is the booster within, and answers as one."""
+    import xgboost
+
     estimator = xgboost.XGBClassifier(n_estimators=3, max_depth=2).fit(ROWS, YES)
     (tmp_path / "model.pkl").write_bytes(pickle.dumps(estimator if wrapped else estimator.get_booster()))
     with pytest.raises(ForbiddenError, match=r"model\.pkl is a pickle.*model\.ubj.*allow-pickle"):
