@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from activator.throttle.affinity import Sessions
+from activator.throttle.again import MENDED_S, Again
 from activator.throttle.balancer import RAMP_START, UNLIMITED, choose, grown
 from activator.throttle.counters import Counters
 from activator.throttle.foresight import History, Pace, is_vain, remaining, retry_after
@@ -182,6 +183,7 @@ class Throttler:
         self._pods: dict[Endpoint, Pod] = {}
         self._open: list[Pod] = []
         self._failure: str | None = None
+        self._next_try: Again | None = None
         # Time spent by requests that left, minus the arrival times of those that came: with the requests still here
         # it makes the area under their number without anything to do while time passes.
         self._area = 0.0
@@ -288,8 +290,8 @@ class Throttler:
             self._homes.push(waiter, None)
         if self._closed:
             self._refuse(waiter, self._gone(), now_s)
-        elif self._failure is not None:
-            self.fail_waiting(self._failure, now_s)
+        else:
+            self._fail(now_s)
         self._assign(now_s)
 
     def expire(self, now_s: float) -> None:
@@ -311,7 +313,7 @@ class Throttler:
         if self._closed:
             raise self._gone()
         if self._failure is not None and not self._pods:
-            raise LoadError("start", self._failure)
+            raise LoadError("start", self._failure).after(self._mended_s())
         if len(self._queue) >= self._queue_limit:
             raise QueueFullError(
                 f"the queue of {self._name} is full: {len(self._queue)} requests wait already; try again later"
@@ -512,8 +514,7 @@ class Throttler:
         if fresh and not self._terms.limits.concurrency:
             self._start_timer("ramp", RAMP_S, self._ramp)
         self._reopen(now_s)
-        if self._failure is not None:
-            self.fail_waiting(self._failure, now_s)
+        self._fail(now_s)
         if self._queue and not self._open:
             self._hooks.on_demand(self.key)
 
@@ -549,22 +550,35 @@ class Throttler:
         self._deal({})
         self._assign(self._clock.monotonic())
 
-    def set_failure(self, failure: str | None, now_s: float) -> None:
-        """Take in why no pod starts at present; None where nothing speaks against it."""
-        self._failure = failure
-        if failure is not None:
-            self.fail_waiting(failure, now_s)
+    def set_failure(self, failure: str | None, now_s: float, again: Again | None = None) -> None:
+        """Take in why no pod starts at present, None where nothing speaks against it; `again`: when one is tried."""
+        self._failure, self._next_try = failure, again
+        self._fail(now_s)
 
     def set_starting(self, *, starting: bool) -> None:
         """Take in whether there are pods that are ready or may become so."""
         self._starting = starting
 
-    def fail_waiting(self, failure: str, now_s: float) -> None:
-        """Refuse all that wait, unless a pod is ready after all."""
+    def fail_waiting(self, failure: str, now_s: float, again: Again | None = None) -> None:
+        """Refuse all that wait, unless a pod is ready after all. `again`: the try that goes on, where it is known."""
+        self._fail_all(failure, self._worth_s(again), now_s)
+
+    def _fail(self, now_s: float) -> None:
+        """Refuse all that wait: no pod starts, as far as is known."""
+        if self._failure is not None:
+            self._fail_all(self._failure, self._mended_s(), now_s)
+
+    def _fail_all(self, failure: str, after_s: float | None, now_s: float) -> None:
         if not self._pods:
             self._history.failed()
             for waiter in list(self._queue):
-                self._refuse(waiter, LoadError("start", failure), now_s)
+                self._refuse(waiter, LoadError("start", failure).after(after_s), now_s)
+
+    def _mended_s(self) -> float | None:
+        return MENDED_S if self._next_try is None else self._worth_s(self._next_try)
+
+    def _worth_s(self, again: Again | None) -> float | None:
+        return None if again is None else again.worth_s(remaining(self._history.starts, 0.0), self._clock.wall())
 
     def connected(self, pod: Pod) -> None:
         """Take in that a pod accepts connections."""

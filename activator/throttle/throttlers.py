@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from activator.throttle import read
+from activator.throttle.again import Again, next_run
 from activator.throttle.pod import Endpoint
 from activator.throttle.report import LoadReport, RevisionKey
 from activator.throttle.share import ALL, Share
@@ -37,6 +38,8 @@ class _Start(NamedTuple):
     """When those runs of its containers began that were ready once."""
     pulls: bool = False
     """It waits for an image that could not be pulled so far."""
+    again: Again | None = None
+    """When it is tried again, where it has failed and will be."""
 
 
 class Throttlers:
@@ -157,22 +160,23 @@ class Throttlers:
         """A Pod came, changed, or went."""
         obj = change.new or change.old
         key = None if obj is None else read.revision_of(obj)
-        if key is None:
+        if obj is None or key is None:
             return
         pods = self._starting.setdefault(key, {})
-        before, count = self._hopeless(key), len(pods)
+        before = (self._hopeless(key), self._again(key), len(pods))
         known = pods.pop(change.key, _Start())
         said: str | None = None
         if change.new is not None and not read.is_ending(change.new):
             served = read.ready_runs(change.new) or known.served
             failure, pulls = read.failure_of(change.new, served), read.waits_for_image(change.new)
-            pods[change.key] = _Start(failure, served, pulls)
+            again = None if failure is None else next_run(change.new)
+            pods[change.key] = _Start(failure, served, pulls, again)
             said = read.new_failure(change.old, change.new, served)
-        if self._hopeless(key) != before or len(pods) != count:
+        if (self._hopeless(key), self._again(key), len(pods)) != before:
             self._show_failures(key, self._clock.monotonic())
         # It runs again already, so there is hope for those that come; but not for those that waited for its last try.
         if said is not None and key in self._of and _hopeless({**pods, change.key: _Start(said)}, None):
-            self._of[key].fail_waiting(said, self._clock.monotonic())
+            self._of[key].fail_waiting(said, self._clock.monotonic(), next_run(obj))
         if not pods:
             del self._starting[key]
 
@@ -188,11 +192,16 @@ class Throttlers:
         if throttler is not None:
             pods = self._starting.get(key, {})
             throttler.set_starting(starting=bool(pods))
-            throttler.set_failure(self._hopeless(key), now_s)
+            throttler.set_failure(self._hopeless(key), now_s, self._again(key))
 
     def _hopeless(self, key: RevisionKey) -> str | None:
         """Return why no pod of a revision will start, None where one may."""
         return _hopeless(self._starting.get(key, {}), self._verdicts.get(key))
+
+    def _again(self, key: RevisionKey) -> Again | None:
+        """Return the next try of a revision whose pods have all failed, the soonest; None where there will be none."""
+        tries = (start.again for start in self._starting.get(key, {}).values())
+        return min((each for each in tries if each is not None), default=None)
 
     def _make(self, key: RevisionKey, terms: Terms) -> Throttler:
         return Throttler(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from activator.throttle.again import MENDED_S
 from activator.throttle.throttler import Hooks, Throttler
 from activator.throttle.throttlers import EXPECTED_S, Throttlers
 from tests.activator.throttle.objects import (
@@ -353,6 +354,45 @@ def test_who_waits_while_a_pod_that_had_served_is_restarted_goes_on_waiting() ->
     cluster.tell(POD, pod("p", container(1, terminated=ended(1, "no licence", again["startedAt"]))))
     assert isinstance(waiting.error, LoadError)
     assert "no licence" in str(waiting.error)
+
+
+def test_who_is_refused_is_told_when_the_model_is_tried_again() -> None:
+    """The kubelet's pause and the run after it, less what has passed; it grows with the pause."""
+    cluster = Cluster()
+    cluster.tell(REVISION, revision())
+    for restarts, pause_s in ((1, 10), (2, 20), (3, 40)):
+        waiting = {"reason": "CrashLoopBackOff", "message": f"back-off {pause_s}s restarting failed container=x pod=p"}
+        last = ended(1, "no licence") | {"startedAt": "2027-01-15T07:59:57Z", "finishedAt": "2027-01-15T08:00:00Z"}
+        cluster.tell(POD, pod("p", container(restarts, last, waiting=waiting)))
+        with pytest.raises(LoadError) as refused:
+            cluster.ask()
+        assert refused.value.retry_after_s == pause_s + 3
+    cluster.pass_time(30)
+    with pytest.raises(LoadError) as refused:
+        cluster.ask()
+    assert refused.value.retry_after_s == 40 - 30 + 3
+
+
+def test_who_waited_for_a_run_that_failed_is_told_of_the_next() -> None:
+    """It is under way already, and takes as long as the last one."""
+    cluster = Cluster()
+    cluster.tell(REVISION, revision())
+    cluster.tell(POD, pod("p", container(running=RUNNING)))
+    waiting = cluster.ask()
+    last = ended(1, "no licence") | {"startedAt": "2027-01-15T07:59:50Z", "finishedAt": "2027-01-15T07:59:59Z"}
+    cluster.tell(POD, pod("p", container(1, last, running={"startedAt": "2027-01-15T08:00:00Z"})))
+    assert isinstance(waiting.error, LoadError)
+    assert waiting.error.retry_after_s == 9
+
+
+def test_who_is_refused_by_what_somebody_must_change_comes_back_in_a_minute() -> None:
+    """Nothing is tried again by itself."""
+    cluster = Cluster()
+    cluster.tell(REVISION, revision())
+    cluster.tell(POD, pod("p", container(waiting={"reason": "ErrImageNeverPull"})))
+    with pytest.raises(LoadError) as refused:
+        cluster.ask()
+    assert refused.value.retry_after_s == MENDED_S
 
 
 def test_a_failure_that_was_known_before_the_revision_counts() -> None:
