@@ -17,9 +17,11 @@ import tritonclient.grpc
 import tritonclient.http
 from peers import TRITON
 from servers import Running
+from tritonclient.utils import InferenceServerException
 
 ELEMENTS = 4 * 2**20
 LIMIT = 256 * 2**20
+PATIENCE_S = 20.0
 SHAPE = [1, ELEMENTS]
 
 
@@ -28,13 +30,13 @@ def gbps(server: Running, protocol: str, core: int, seconds: int) -> float:
     name = "echo" if server.peer.name == TRITON else "m"
     port = server.port if protocol == "http" else server.port + 1
     command = ["taskset", "-c", str(core), sys.executable, __file__, protocol, str(port), name, str(seconds)]
-    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    return float(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
 
 
 def measured(call: Callable[[np.ndarray], np.ndarray], seconds: float) -> float:
     """Call for so long; returns the median."""
     sent = np.arange(ELEMENTS, dtype=np.float32).reshape(SHAPE)
-    assert np.array_equal(call(sent), sent), "another tensor came back"
+    assert np.array_equal(_first(call, sent), sent), "another tensor came back"
     rates: list[float] = []
     end_s = time.perf_counter() + seconds
     while time.perf_counter() < end_s or len(rates) < 3:
@@ -42,6 +44,18 @@ def measured(call: Callable[[np.ndarray], np.ndarray], seconds: float) -> float:
         call(sent)
         rates.append(2 * sent.nbytes / (time.perf_counter() - began_s) / 1e9)
     return statistics.median(rates)
+
+
+def _first(call: Callable[[np.ndarray], np.ndarray], sent: np.ndarray) -> np.ndarray:
+    """Return the first answer: a server may have its models one after the other."""
+    end_s = time.perf_counter() + PATIENCE_S
+    while True:
+        try:
+            return call(sent)
+        except InferenceServerException:
+            if time.perf_counter() > end_s:
+                raise
+            time.sleep(0.1)
 
 
 def by_http(port: str, name: str) -> Callable[[np.ndarray], np.ndarray]:
