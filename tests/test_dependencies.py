@@ -21,6 +21,8 @@ PACKAGES = ("torpor", "activator", "predictor", "controller")
 EXTRAS = {
     "predictor/runtimes": ("lightgbm", "onnx", "sklearn", "torch", "transformers", "xgboost"),
     "predictor/storage": ("s3",),
+    "predictor/endpoints/grpc": ("grpc",),
+    "torpor/protocol/grpc": ("grpc",),
 }
 SAME = {"xgboost-cpu": "xgboost"}
 """Other builds of the same package."""

@@ -164,7 +164,7 @@ RAISES = (
 @pytest.mark.parametrize(
     ("format_", "uri", "stage", "says"),
     [
-        pytest.param("onnx", "pvc://claim", "resolve", "'onnx' is not served here", id="unknown-format"),
+        pytest.param("pmml", "pvc://claim", "resolve", "'pmml' is not served here", id="unknown-format"),
         pytest.param("python", "gs://x/y", "resolve", "use one of file://", id="unknown-scheme"),
         pytest.param("python", "pvc://absent", "resolve", "absent does not exist", id="no-folder"),
         pytest.param("huggingface", "pvc://claim", "resolve", "no config.json", id="another-kind-of-model"),
