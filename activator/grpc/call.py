@@ -10,7 +10,7 @@ from h2.errors import ErrorCodes
 from activator.access import credentials
 from activator.access.grant import Grant
 from activator.access.guard import Guard
-from activator.grpc import fields, status, timeouts
+from activator.grpc import asleep, fields, status, timeouts
 from activator.grpc.asker import Asker
 from activator.grpc.connection import Headers, Stream
 from activator.routing.match import TAG, tagged
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from activator.grpc.client import ClientLine
 
 _ASKED = frozenset({PRIORITY, TAG})
+_GRPC = ((b":status", b"200"), (b"content-type", b"application/grpc"))
 CANCELLED = 4
 """First digit of 499, which is what a client that went away stands for."""
 
@@ -46,6 +47,7 @@ class Call:
         "_digit",
         "_grant",
         "_head",
+        "_name",
         "_priority",
         "_received",
         "_size",
@@ -88,6 +90,8 @@ class Call:
         self._grant: Grant | None = None
         """By which it was let in, where not everybody is."""
         self._head: Headers = []
+        self._name = b""
+        """Its id, as the pod hears it, and as every answer has it."""
         self._priority = Priority.INTERACTIVE
         self._timeout_s: float | None = None
         self._deadline: asyncio.TimerHandle | None = None
@@ -105,9 +109,11 @@ class Call:
         """Find out where it goes, and take a slot or a place in the queue."""
         line = self.line
         door = line.door
+        self._name = line.identity(self.stream.number)
         try:
             head = fields.read(headers, door.limits.head_bytes)
             self.grpc = head.grpc
+            name = self._name = fields.id_of(head, self._name)
             entry, target = door.router.find(head.authority, head.path)
             grant = None if entry.guard is None else self._admit(entry.guard, head, target)
             more: Headers = []
@@ -131,7 +137,6 @@ class Call:
             return
         self._grant = grant
         self.throttler = throttler
-        name = line.identity(self.stream.number)
         self._head = fields.for_pod(head, target, line.peer, line.scheme, name, believed=line.believed) + more
         timeout_s = self._timeout_s = head.timeout_s
         if timeout_s is not None:
@@ -140,7 +145,22 @@ class Call:
                 return
             self._deadline = asyncio.get_running_loop().call_later(timeout_s, self._expired)
         self.cold = not throttler.pods
+        if self.cold and self._answered_asleep(target, head):
+            return
         self._enter(throttler, self.arrived_s)
+
+    def _answered_asleep(self, target: bytes, head: fields.Head) -> bool:
+        """Answer who only wants to know how a revision is that sleeps; tell whether that was so."""
+        agent = next((value for name, value in head.others if name == b"user-agent"), b"")
+        said = asleep.answer(self.throttler.terms.asleep, target, agent) if head.grpc else None
+        if said is None:
+            return False
+        state = b"waking" if self.throttler.waking else b"asleep"
+        self._end(2)
+        self.stream.headers([*_GRPC, (b"torpor-state", state), (fields.REQUEST_ID, self._name)])
+        self.stream.write(b"\0" + len(said).to_bytes(4, "big") + said)
+        self.stream.finish([(b"grpc-status", b"0")])
+        return True
 
     def _admit(self, guard: Guard, head: fields.Head, target: bytes) -> Grant:
         """Let the call in, or raise why not; its pod is not shown the credential."""
@@ -334,10 +354,13 @@ class Call:
 
     def answered(self, headers: Headers, *, end: bool) -> None:
         self.moved = True
+        # A pod may say another id, or the same.
+        headers = [pair for pair in headers if pair[0] != fields.REQUEST_ID]
+        headers.append((fields.REQUEST_ID, self._name))
         if self.cold:
-            headers = [*headers, self._cold_start()]
+            headers.append(self._cold_start())
         if self._grant is not None:
-            headers = [*headers, *fields.pairs_of(self._grant.lines)]
+            headers += fields.pairs_of(self._grant.lines)
         self.responded = True
         self._body = None
         self._digit = _digit(headers, grpc=self.grpc and end)
@@ -385,14 +408,14 @@ class Call:
         elif self.responded:
             stream.reset(ErrorCodes.INTERNAL_ERROR)
         elif self.grpc:
-            head = [(b":status", b"200"), (b"content-type", b"application/grpc")]
-            stream.headers(head + status.trailers(error), end=True)
+            stream.headers([*_GRPC, (fields.REQUEST_ID, self._name), *status.trailers(error)], end=True)
         else:
             said = answer(error)
             head = [
                 (b":status", b"%d" % said.status),
                 (b"content-type", b"application/json"),
                 (b"content-length", b"%d" % len(said.body)),
+                (fields.REQUEST_ID, self._name),
             ]
             if said.retry_after_s is not None:
                 head.append((b"retry-after", b"%d" % said.retry_after_s))

@@ -21,6 +21,8 @@ logging.getLogger("hpack").setLevel(logging.INFO)
 OVERHEAD = 32
 """Of each field, in the size of a header list (RFC 9113, 6.5.2)."""
 
+REQUEST_ID = b"x-request-id"
+
 _SPECIAL = PRUNED | frozenset(
     {
         b"content-type",
@@ -33,7 +35,7 @@ _SPECIAL = PRUNED | frozenset(
         b"x-forwarded-for",
         b"x-forwarded-host",
         b"x-forwarded-proto",
-        b"x-request-id",
+        REQUEST_ID,
         PRIORITY,
         TAG,
     }
@@ -85,10 +87,16 @@ def read(headers: Headers, limit: int) -> Head:
     return head
 
 
+def id_of(head: Head, made: bytes) -> bytes:
+    """Return the request's id: the client's where it is one, else `made`."""
+    own = head.rare.get(REQUEST_ID)
+    return own if own is not None and identity.is_id(own) else made
+
+
 def for_pod(head: Head, target: bytes, peer: bytes, scheme: bytes, name: bytes, *, believed: bool) -> Headers:
     """Return the header as the pod shall see it; what is left of the timeout is added when it is sent.
 
-    `name`: the request's id, if the client gave it none. `believed`: what it says of earlier hops is continued.
+    `name`: the request's id. `believed`: what the client says of earlier hops is continued.
     """
     rare, authority = head.rare, head.authority
     fields: Headers = [
@@ -104,8 +112,7 @@ def for_pod(head: Head, target: bytes, peer: bytes, scheme: bytes, name: bytes, 
     fields += head.others
     pairs = forwarding.fields(rare, peer, authority, scheme, believed=believed)
     fields += ((key.lower(), value) for key, value in pairs)
-    own = rare.get(b"x-request-id")
-    fields.append((b"x-request-id", own if own is not None and identity.is_id(own) else name))
+    fields.append((REQUEST_ID, name))
     parent = rare.get(b"traceparent")
     if parent is not None:
         fields += identity.trace(parent, rare.get(b"tracestate"))
