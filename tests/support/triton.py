@@ -13,7 +13,8 @@ from google.protobuf import descriptor_pool
 _POOL = descriptor_pool.DescriptorPool()
 
 with mock.patch.object(descriptor_pool, "Default", return_value=_POOL):
+    import tritonclient.grpc as sync
     import tritonclient.grpc.aio as aio
     from tritonclient.grpc import service_pb2
 
-__all__ = ["aio", "service_pb2"]
+__all__ = ["aio", "service_pb2", "sync"]

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_grpc
 
-from predictor.endpoints.grpc.service import Service
+from predictor.endpoints.grpc.ending import Ending
+from predictor.endpoints.grpc.health import Health
+from predictor.endpoints.grpc.service import Service, details
 from predictor.endpoints.inference import Inference, Outcome
 from predictor.models import Models
-from torpor.protocol.grpc.codec import Request, Response
+from torpor.errors import UnavailableError
+from torpor.protocol.grpc.codec import Request, Response, no_message
 from torpor.protocol.grpc.messages import METHODS, POOL, SERVICE, Message, Method
 from torpor.web.status import answer
 
@@ -34,8 +39,13 @@ CODES: Mapping[int, grpc.StatusCode] = {
     504: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
 """By the HTTP status of the same error; any other is INTERNAL."""
-WATCH_S = 0.25
-"""How often a watched health looks at the models; nobody looks where nobody watches."""
+NOT_OFFERED: Mapping[str, str] = {
+    "TraceSetting": "what is traced is the operator's to say",
+    "LogSettings": "what is logged is the operator's to say",
+    "SystemSharedMemory": "shared memory is not offered; send the tensors",
+    "CudaSharedMemory": "shared memory is not offered; send the tensors",
+}
+"""Triton's further methods, by how their names begin."""
 
 
 class GrpcServer:
@@ -43,23 +53,21 @@ class GrpcServer:
 
     def __init__(self, service: Service, inference: Inference, models: Models, *, max_message_bytes: int) -> None:
         self._inference = inference
-        self._models = models
         options = [
             ("grpc.max_receive_message_length", max_message_bytes),
             ("grpc.max_send_message_length", max_message_bytes),
             ("grpc.so_reuseport", 0),  # a port that is taken is told, not shared
         ]
         self._server = grpc.aio.server(options=options)
+        self._ending = Ending()
         handlers = {name: self._handler(method, service) for name, method in METHODS.items()}
         self._server.add_registered_method_handlers(SERVICE, handlers)
-        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
-        health_pb2_grpc.add_HealthServicer_to_server(_Health(models), self._server)
+        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers), _Missing()))
+        health_pb2_grpc.add_HealthServicer_to_server(Health(models, self._ending), self._server)
         for each in (health_pb2, reflection_pb2):
             POOL.AddSerializedFile(each.DESCRIPTOR.serialized_pb)
         names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(
-            reflection.aio.ReflectionServicer(names, pool=POOL), self._server
-        )
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(_Reflection(names, self._ending), self._server)
 
     def listen(self, address: str) -> int:
         """Take an address, `host:port` or `unix:path`; returns the port. Raises RuntimeError if it is taken."""
@@ -70,43 +78,44 @@ class GrpcServer:
         await self._server.start()
 
     async def end(self, grace_s: float) -> None:
-        """Take no further calls; those in flight have so long."""
+        """Take no further calls; those in flight have so long. Streams end as soon as nothing of them is in flight."""
+        self._ending.begin()
         await self._server.stop(grace_s)
 
     def _handler(self, method: Method, service: Service) -> Any:
         call = getattr(service, _snake(method.name))
-        # Tensors go past protobuf, both ways.
-        takes_tensors = method.request is METHODS["ModelInfer"].request
+        # Tensors go past protobuf, and bytes that are no message are an error like any other: so both are read here.
+        read = Request.read if method.request is METHODS["ModelInfer"].request else partial(_read, method)
         gives_tensors = method.response is METHODS["ModelInfer"].response
-        kinds = {
-            "request_deserializer": Request.read if takes_tensors else method.request.FromString,
-            "response_serializer": Response.written if gives_tensors else method.response.SerializeToString,
-        }
+        write = Response.written if gives_tensors else method.response.SerializeToString
         if method.streams:
 
-            async def stream(requests: AsyncIterator[Message], context: Any) -> AsyncIterator[Message]:
-                del context
-                async for response in call(requests):
-                    yield response
+            async def stream(requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[Message]:
+                try:
+                    async with (
+                        contextlib.aclosing(self._ending.until(requests)) as taken,
+                        contextlib.aclosing(call(taken)) as given,
+                    ):
+                        async for response in given:
+                            yield response
+                except UnavailableError as error:
+                    await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
 
-            return grpc.stream_stream_rpc_method_handler(stream, **kinds)
-        if method.name == "ModelInfer":
+            return grpc.stream_stream_rpc_method_handler(stream, response_serializer=write)
 
-            async def unary(request: Message, context: Any) -> Message:
-                with self._inference.counted("grpc") as outcome:
-                    return await _told(call(request), context, method.name, outcome)
-        else:
+        async def unary(data: bytes, context: Any) -> Message:
+            if method.name != "ModelInfer":
+                return await _told(lambda: call(read(data)), context, method.name, Outcome())
+            with self._inference.counted("grpc") as outcome:
+                return await _told(lambda: call(read(data)), context, method.name, outcome)
 
-            async def unary(request: Message, context: Any) -> Message:
-                return await _told(call(request), context, method.name, Outcome())
-
-        return grpc.unary_unary_rpc_method_handler(unary, **kinds)
+        return grpc.unary_unary_rpc_method_handler(unary, response_serializer=write)
 
 
-async def _told(work: Awaitable[Message], context: Any, name: str, outcome: Outcome) -> Message:
+async def _told(work: Callable[[], Awaitable[Message]], context: Any, name: str, outcome: Outcome) -> Message:
     """Return the response, or end the call with what went wrong; `outcome` says which."""
     try:
-        response = await work
+        response = await work()
     except Exception as error:
         told = answer(error)
         outcome.status = told.status
@@ -114,39 +123,50 @@ async def _told(work: Awaitable[Message], context: Any, name: str, outcome: Outc
             log.exception("%s failed", name)
         if told.retry_after_s is not None:
             context.set_trailing_metadata((("retry-after", str(told.retry_after_s)),))
-        await context.abort(CODES.get(told.status, grpc.StatusCode.INTERNAL), told.message)
+        await context.abort(CODES.get(told.status, grpc.StatusCode.INTERNAL), details(told.message))
         raise  # not reached: abort raises
     outcome.status = 200
     return response
 
 
-class _Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # made by protoc
-    """grpc.health.v1: the server as a whole, and the inference service, are as ready as the pod."""
+def _read(method: Method, data: bytes) -> Message:
+    try:
+        return method.request.FromString(data)
+    except DecodeError as error:
+        raise no_message(data, method.request.DESCRIPTOR.name) from error
 
-    def __init__(self, models: Models) -> None:
-        self._models = models
 
-    async def Check(self, request: Message, context: Any) -> Message:  # noqa: N802  # gRPC's name
-        if request.service not in {"", SERVICE}:
-            await context.abort(grpc.StatusCode.NOT_FOUND, f"service {request.service!r} is not here; {SERVICE} is")
-        return self._state()
+class _Missing(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no types
+    """Says of Triton's further methods why they are not here; of any other grpcio says that it is not."""
 
-    async def Watch(self, request: Message, context: Any) -> AsyncIterator[Message]:  # noqa: N802  # gRPC's name
-        del context
-        if request.service not in {"", SERVICE}:
-            yield health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVICE_UNKNOWN)
-            await asyncio.Event().wait()  # as the protocol has it: it may come, and the client ends the call
-        told = None
-        while True:
-            state = self._state()
-            if state != told:
-                told = state
-                yield state
-            await asyncio.sleep(WATCH_S)
+    def service(self, handler_call_details: Any) -> Any:
+        path = handler_call_details.method
+        for name, why in NOT_OFFERED.items():
+            if path.startswith(f"/{SERVICE}/{name}"):
 
-    def _state(self) -> Message:
-        kinds = health_pb2.HealthCheckResponse
-        return kinds(status=kinds.SERVING if self._models.is_ready else kinds.NOT_SERVING)
+                async def refuse(_data: bytes, context: Any, why: str = why) -> None:
+                    await context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{path}: {why}")
+
+                return grpc.unary_unary_rpc_method_handler(refuse)
+        return None
+
+
+class _Reflection(reflection.aio.ReflectionServicer):  # type: ignore[misc]  # grpcio has no types
+    """grpcio's own, whose streams end with the server."""
+
+    def __init__(self, names: Sequence[str], ending: Ending) -> None:
+        super().__init__(names, pool=POOL)
+        self._ending = ending
+
+    async def ServerReflectionInfo(  # noqa: N802  # gRPC's name
+        self, request_iterator: AsyncIterator[Message], unused_context: Any
+    ) -> AsyncIterator[Message]:
+        async with contextlib.aclosing(self._ending.until(request_iterator)) as taken:
+            try:
+                async for response in super().ServerReflectionInfo(taken, unused_context):
+                    yield response
+            except UnavailableError as error:
+                await unused_context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
 
 
 def _snake(name: str) -> str:

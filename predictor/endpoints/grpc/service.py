@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from functools import partial
 
 import torpor
@@ -24,6 +26,10 @@ from torpor.protocol.inference import InferRequest, select
 from torpor.protocol.tensors import Tensor
 from torpor.web.status import answer
 
+log = logging.getLogger(__name__)
+
+DETAILS_BYTES = 2000
+"""Of an error's words: clients take 8 KiB of metadata, in which a byte may be three."""
 FINAL = "triton_final_response"
 """A parameter of each answer of a stream to whoever asked for it by `triton_enable_empty_final_response`."""
 WANTS_FINAL = "triton_enable_empty_final_response"
@@ -107,21 +113,27 @@ class Service:
         with served.used() as held:
             return await self._inference.run(served, partial(_infer, served, held, request), request.length)
 
-    async def model_stream_infer(self, requests: AsyncIterator[Request]) -> AsyncIterator[Message]:
-        """Answer each in its turn; an error is an answer, and the stream goes on."""
+    async def model_stream_infer(self, requests: AsyncIterator[bytes]) -> AsyncGenerator[Message, None]:
+        """Answer each in its turn; an error is an answer, and the stream goes on. Raises what `requests` raises."""
         kind = METHODS["ModelStreamInfer"].response
-        async for request in requests:
+        async for data in requests:
             with self._inference.counted("grpc") as outcome:
+                id_ = ""
                 try:
-                    async for response in self._answers(request):
-                        yield kind(infer_response=response.whole())
+                    request = Request.read(data)
+                    id_ = request.message.id
+                    async with contextlib.aclosing(self._answers(request)) as answers:
+                        async for response in answers:
+                            yield kind(infer_response=response.whole())
                     outcome.status = 200
                 except Exception as error:
                     told = answer(error)
                     outcome.status = told.status
-                    yield kind(error_message=told.message, infer_response=ModelInferResponse(id=request.message.id))
+                    if told.status == 500:
+                        log.exception("ModelStreamInfer failed")
+                    yield kind(error_message=details(told.message), infer_response=ModelInferResponse(id=id_))
 
-    async def _answers(self, request: Request) -> AsyncIterator[Response]:
+    async def _answers(self, request: Request) -> AsyncGenerator[Response, None]:
         asked = request.message
         served = self._models.find(asked.model_name, asked.model_version or None)
         with served.used() as held:
@@ -132,10 +144,12 @@ class Service:
                     response.message.parameters[FINAL].bool_param = True
                 yield response
                 return
-            async for response in self._inference.run_steps(served, partial(_stream, served, held, request)):
-                if wants_final:
-                    response.message.parameters[FINAL].bool_param = False
-                yield response
+            steps = self._inference.run_steps(served, partial(_stream, served, held, request))
+            async with contextlib.aclosing(steps) as given:
+                async for response in given:
+                    if wants_final:
+                        response.message.parameters[FINAL].bool_param = False
+                    yield response
             if wants_final:
                 last = ModelInferResponse(model_name=served.name, model_version=served.version, id=asked.id)
                 last.parameters[FINAL].bool_param = True
@@ -151,6 +165,14 @@ class Service:
                 f"models are not loaded and unloaded by request; its owner sets {MODEL_CONTROL}=explicit"
             )
         return name
+
+
+def details(words: str) -> str:
+    """Return what a status or an answer may hold of them: they quote clients, whose texts have any length."""
+    encoded = words.encode(errors="replace")  # a model's own words may hold halves of characters
+    if len(encoded) <= DETAILS_BYTES:
+        return encoded.decode()
+    return f"{encoded[:DETAILS_BYTES].decode(errors='ignore')}…"
 
 
 def _infer(served: Served, held: Held, request: Request, laps: Laps) -> Response:

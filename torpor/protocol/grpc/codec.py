@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from torpor.errors import InvalidInputError, UnsupportedError
 from torpor.protocol.binary import Buffer, read_raw, write_raw
 from torpor.protocol.document import brief
 from torpor.protocol.elements import MAX_DIMENSIONS, MAX_LENGTH, read_elements
-from torpor.protocol.grpc.messages import METHODS, Message, ModelInferResponse
+from torpor.protocol.grpc.messages import METHODS, SERVICE, Message, ModelInferResponse
 from torpor.protocol.grpc.raw import joined, split
 from torpor.protocol.inference import InferRequest, Wanted
 from torpor.protocol.tensors import DATATYPES, Tensor
@@ -49,8 +50,11 @@ class Request:
 
     @classmethod
     def read(cls, data: bytes) -> Request:
-        """Read it from the wire; raises protobuf's DecodeError."""
-        return cls(*split(_REQUEST, data), len(data))
+        """Read it from the wire; raises InvalidInputError for what is no message."""
+        try:
+            return cls(*split(_REQUEST, data), len(data))
+        except DecodeError as error:
+            raise no_message(data, "ModelInferRequest") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,13 @@ class Response:
         """Return it as one message, for what is inside another."""
         self.message.raw_output_contents.extend(bytes(each) for each in self.raw)
         return self.message
+
+
+def no_message(data: bytes, kind: str) -> InvalidInputError:
+    """Return what is said of bytes that protobuf cannot read."""
+    return InvalidInputError(
+        "message", f"{len(data)} bytes", f"send {SERVICE.partition('.')[0]}.{kind} as protobuf has it"
+    )
 
 
 def decode(asked: Request) -> InferRequest:
