@@ -6,6 +6,8 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from torpor.errors import ModelError
+
 if TYPE_CHECKING:  # numpy costs 60 ms, which the endpoints do not pay before they listen
     from torpor.protocol.tensors import Tensor
 
@@ -110,3 +112,39 @@ class SaysVersion(Protocol):
     @property
     def version(self) -> str:
         """The version, not empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerRequest:
+    """A request as TorchServe's handlers get it."""
+
+    parts: Mapping[str, Any]
+    """By name: octets, texts, or what JSON holds; a body that has no parts is called `body`."""
+    headers: Mapping[str, str]
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerAnswer:
+    """What a handler answers to one request, to be sent as it is."""
+
+    body: bytes
+    media_type: str
+    status: int = 200
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class HandlerError(ModelError):
+    """A handler failed, or refused a request; `status` is what TorchServe's clients are told."""
+
+    def __init__(self, message: str, status: int = 503) -> None:
+        self.status = status
+        super().__init__(message)
+
+
+@runtime_checkable
+class Handles(Protocol):
+    """A model that takes whole requests, whatever is in them, and makes whole answers."""
+
+    def handle(self, requests: Sequence[HandlerRequest], *, explain: bool = False) -> Sequence[HandlerAnswer]:
+        """Return one answer for each request, in order; raises HandlerError."""

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
-from predictor.model import CountsTokens, Explains, Model, NamesClasses, SaysVersion, Streams, TakesParameters
+from predictor.model import (
+    CountsTokens,
+    Explains,
+    Handles,
+    Model,
+    NamesClasses,
+    SaysVersion,
+    Streams,
+    TakesParameters,
+)
 
 
 class Held:
@@ -19,6 +28,7 @@ class Held:
         self.takes_parameters = model if isinstance(model, TakesParameters) else None
         self.explains = model if isinstance(model, Explains) and model.explains else None
         self.streams = model if isinstance(model, Streams) and model.streams else None
+        self.handles = model if isinstance(model, Handles) else None
         self.counts_tokens = model if isinstance(model, CountsTokens) else None
         self.labels: Mapping[str, Sequence[str]] = model.labels if isinstance(model, NamesClasses) else {}
         self.version = model.version if isinstance(model, SaysVersion) else None

@@ -29,6 +29,7 @@ class Located:
     folder: Path | None
     """Where they lie already, if on this machine."""
     allow_pickle: bool
+    scratch: Path
 
     @property
     def to_fetch(self) -> int:
@@ -65,7 +66,7 @@ def resolve(source: Source, runtime: Runtime) -> Located:
     listing = place.look()
     chosen = set(runtime.choose([each.path for each in listing.files], allow_pickle=source.allow_pickle))
     files = tuple(each for each in listing.files if each.path in chosen)
-    return Located(runtime, place, files, listing.folder, source.allow_pickle)
+    return Located(runtime, place, files, listing.folder, source.allow_pickle, source.model_dir)
 
 
 def fetch(located: Located, folder: Path, received: Callable[[int], None], stop: Stop) -> Fetched:
@@ -74,7 +75,7 @@ def fetch(located: Located, folder: Path, received: Callable[[int], None], stop:
         _check_space(located.to_fetch, folder)
         located.place.fetch(located.files, folder, received, stop)
     names = tuple(each.path for each in located.files)
-    return Fetched(located.runtime, Files(located.folder or folder, names, located.allow_pickle))
+    return Fetched(located.runtime, Files(located.folder or folder, names, located.allow_pickle, located.scratch))
 
 
 def verify(fetched: Fetched) -> Verified:

@@ -12,6 +12,7 @@ from torpor.errors import UnsupportedError
 FORMATS: Mapping[str, tuple[str, str]] = {
     "huggingface": ("predictor.runtimes.huggingface", "HuggingFace"),
     "lightgbm": ("predictor.runtimes.lightgbm", "LightGBM"),
+    "mar": ("predictor.runtimes.mar.runtime", "Mar"),
     "onnx": ("predictor.runtimes.onnx", "Onnx"),
     "python": ("predictor.runtimes.python", "PythonClass"),
     "sklearn": ("predictor.runtimes.sklearn", "ScikitLearn"),

@@ -21,6 +21,8 @@ class Files:
     folder: Path
     names: tuple[str, ...]
     allow_pickle: bool = False
+    scratch: Path | None = None
+    """Where a runtime may make folders of its own, and remove them when its model is closed; None: the system's place."""
 
     def path(self, name: str) -> Path:
         return self.folder / name

@@ -11,6 +11,7 @@ from torpor.spec.fields import Fields
 FORMATS = {
     "huggingface": "huggingface",
     "lightgbm": "lightgbm",
+    "mar": "mar",
     "onnx": "onnx",
     "python": "python",
     "sklearn": "sklearn",
@@ -21,6 +22,8 @@ VERSION = "1"
 """What KServe's own runtimes call the version of most formats."""
 VERSIONS = {"lightgbm": ("3", "4"), "xgboost": ("1", "2", "3")}
 """Where it is the library's, as KServe's have had it; a file of any of these is read."""
+TORCHSERVE = "kserve-torchserve"
+"""The runtime in KServe whose models are TorchServe's archives; the format is called pytorch there."""
 PROTOCOLS = ("v1", "v2")
 
 # Names of runtimes and the formats of each: ours, and KServe's for the same formats, so that its manifests run.
@@ -29,6 +32,7 @@ RUNTIMES = {
     "kserve-huggingfaceserver": frozenset({"huggingface", "transformers"}),
     "kserve-lgbserver": frozenset({"lightgbm"}),
     "kserve-sklearnserver": frozenset({"sklearn"}),
+    TORCHSERVE: frozenset({"mar", "pytorch"}),
     "kserve-xgbserver": frozenset({"xgboost"}),
 }
 
@@ -59,6 +63,8 @@ def choose(choice: Choice) -> str:
     _check_version(choice)
     _check_protocol(choice.fields)
     _check_runtime(choice)
+    if choice.fields.text("runtime") == TORCHSERVE:
+        return "mar"  # whatever KServe calls it there
     return FORMATS[choice.format]
 
 

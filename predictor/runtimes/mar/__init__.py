@@ -1,0 +1,1 @@
+"""TorchServe's archives (.mar), run as they are: unpacked, checked, and with the modules that their handlers import."""
