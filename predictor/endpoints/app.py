@@ -18,6 +18,7 @@ from predictor.endpoints.generate import Generate
 from predictor.endpoints.health import Health
 from predictor.endpoints.inference import Inference
 from predictor.endpoints.repository import RepositoryApi
+from predictor.endpoints.torchserve import TorchServe
 from predictor.endpoints.v1 import V1
 from predictor.endpoints.v2 import V2
 from predictor.repository import Repository
@@ -55,6 +56,7 @@ def build(
         *v1.routes(),
         *v2.routes(),
         *Generate(inference).routes(),
+        *TorchServe(models, inference).routes(),
         *RepositoryApi(repository, is_controlled=settings.is_controlled).routes(),
     ]
     app = Starlette(

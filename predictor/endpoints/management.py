@@ -18,6 +18,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from predictor.allowed import Allowed
+from predictor.endpoints import exceptions
 from predictor.endpoints.answers import json
 from predictor.loading.source import Source
 from predictor.repository import Repository
@@ -31,16 +32,6 @@ MOST_WORKERS = 1024
 PAGE = 100
 """Models that one answer lists, as in TorchServe."""
 ARCHIVE = ".mar"
-_KINDS = {
-    400: "BadRequestException",
-    401: "InvalidTokenException",
-    403: "InvalidKeyException",
-    404: "ModelNotFoundException",
-    405: "MethodNotAllowedException",
-    409: "ConflictStatusException",
-    503: "ServiceUnavailableException",
-}
-"""What TorchServe calls an error of this status; any other is an InternalServerException."""
 
 
 class Management:
@@ -265,8 +256,7 @@ def _workers(served: Served) -> int:
 
 def _refusal(error: Exception) -> Response:
     told = answer(error)
-    kind = _KINDS.get(told.status, "InternalServerException")
-    response = json({"code": told.status, "type": kind, "message": told.message}, told.status)
+    response = json(exceptions.document(told.status, told.message), told.status)
     if told.status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     return response
@@ -279,6 +269,6 @@ def _refused(request: Request, error: Exception) -> Response:
 
 def _refused_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  # it is registered for these
-    message = f"nothing is served at {request.url.path}" if error.status_code == 404 else error.detail
-    kind = "ResourceNotFoundException" if error.status_code == 404 else _KINDS.get(error.status_code, "")
-    return json({"code": error.status_code, "type": kind, "message": message}, error.status_code)
+    if error.status_code == 404:
+        return json(exceptions.document(404, f"nothing is served at {request.url.path}", exceptions.PATH), 404)
+    return json(exceptions.document(error.status_code, error.detail), error.status_code)

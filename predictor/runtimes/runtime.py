@@ -22,7 +22,7 @@ class Files:
     names: tuple[str, ...]
     allow_pickle: bool = False
     scratch: Path | None = None
-    """Where a runtime may make folders of its own, and remove them when its model is closed; None: the system's place."""
+    """Where a runtime may make folders, which go when its model is closed; None: where the system has such."""
 
     def path(self, name: str) -> Path:
         return self.folder / name

@@ -99,6 +99,7 @@ class _Target:
         self._folder = folder
         self._files: set[PurePosixPath] = set()
         self._folders: set[PurePosixPath] = set()
+        self._members = 0
         self._most_files = limits.files
         self._most = limits.most(archive.stat().st_size)
         self._room = min(self._most, shutil.disk_usage(folder).free)
@@ -110,7 +111,7 @@ class _Target:
             raise self._refused(f"{name!r} is in it twice")
         self._count()
         self._add_folders((path, *path.parents))
-        (self._folder / path).mkdir(mode=0o700, parents=True, exist_ok=True)
+        (self._folder / path).mkdir(parents=True, exist_ok=True)
 
     def write(self, name: str, size: int, content: IO[bytes]) -> None:
         """Write a file of exactly this size."""
@@ -122,7 +123,7 @@ class _Target:
         self._files.add(path)
         self._check_room(size)
         target = self._folder / path
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         written = 0
         try:
             # Exclusive: where the file system knows two names as one, the second of them is an error.
@@ -148,15 +149,18 @@ class _Target:
             if each in self._files:
                 raise self._refused(f"{str(each)!r} is a file and a folder in it")
             self._folders.add(each)
+        if len(self._folders) > self._most_files:
+            raise self._refused(f"it makes more than {self._most_files} folders")
 
     def _count(self) -> None:
-        if len(self._files) + len(self._folders) >= self._most_files:
+        self._members += 1
+        if self._members > self._most_files:
             raise self._refused(f"it holds more than {self._most_files} files")
 
     def _check_room(self, size: int) -> None:
         self._written += size
         if self._written > self._most:
-            raise self._refused(f"it would become larger than {self._most} bytes, and is a trap")
+            raise self._refused(f"it would become larger than {self._most} bytes: it is a trap")
         if self._written > self._room:
             raise LoadError(
                 "open", f"{self._archive.name}: the disk has too little space for what is in it; free some space"
