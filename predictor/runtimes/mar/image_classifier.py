@@ -20,9 +20,7 @@ class VisionHandler(BaseHandler):
     def preprocess(self, data: Sequence[Any]) -> Any:
         import torch
 
-        found = [
-            self._picture((row.get("data") or row.get("body")) if isinstance(row, dict) else row) for row in data
-        ]
+        found = [self._picture((row.get("data") or row.get("body")) if isinstance(row, dict) else row) for row in data]
         return torch.stack(found).to(self.device)
 
     def _picture(self, given: Any) -> Any:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
+import contextlib
 import re
 import threading
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +15,11 @@ from predictor.runtimes.mar.context import Context, RequestProcessor
 from predictor.runtimes.mar.entry import Entry
 from predictor.runtimes.mar.outcome import octets, plain, tensor
 from predictor.runtimes.mar.toolbox import PredictionException
-from torpor.errors import InvalidInputError
+from torpor.errors import InvalidInputError, UnavailableError
 from torpor.protocol.document import brief
 
 if TYPE_CHECKING:
     from torpor.protocol.tensors import Tensor
-
-log = logging.getLogger(__name__)
 
 PLATFORM = "torchserve_mar"
 EXPLAIN = "explain"
@@ -120,7 +118,7 @@ class MarModel:
         context = self._context
         said = [RequestProcessor({**each.headers, **({EXPLAIN: "True"} if explain else {})}) for each in requests]
         before: list[list[Any]] = [[] for _ in rows]
-        with self._alone:
+        with self._turn():
             context.request_processor = said
             context.request_ids = {index: each.id for index, each in enumerate(requests)}
             context.intermediate = lambda index, part: before[index].append(part)
@@ -139,6 +137,20 @@ class MarModel:
         if len(found) != len(rows):
             raise HandlerError(f"number of batch response mismatched: {len(found)} for {len(rows)} requests")
         return [_Given(*each) for each in zip(found, map(tuple, before), said, strict=True)]
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait for the handler to be free; raises UnavailableError where the event loop would have to wait.
+
+        A brief request may be computed there, and one whose client has left may still be at work in a thread.
+        """
+        is_loop = threading.current_thread() is threading.main_thread()
+        if not self._alone.acquire(blocking=not is_loop):
+            raise UnavailableError("the handler is at work on another request, and takes one at a time")
+        try:
+            yield
+        finally:
+            self._alone.release()
 
 
 def _answer(given: _Given) -> HandlerAnswer:
