@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import zipfile
@@ -27,9 +26,7 @@ def archive(laptop: Laptop, examples: Path) -> Iterator[Path]:
     """Deployed, and at zero; gives the archive."""
     folder = laptop.data_dir / "volumes/default/models/digits"
     program = str(examples / "torchserve/archive.py")
-    # Where this Python is, there is its torch-model-archiver.
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    subprocess.run([sys.executable, program, str(folder)], env=os.environ | {"PATH": path}, check=True)
+    subprocess.run([sys.executable, program, str(folder)], check=True)
     manifest = (examples / "torchserve.yaml").read_text()
     soon = '  name: digits\n  annotations: {autoscaling.knative.dev/window: "6s"}\n'
     manifest = manifest.replace("  name: digits\n", soon)

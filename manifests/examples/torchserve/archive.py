@@ -22,7 +22,8 @@ for _ in range(150):
     optimizer.step()
 with tempfile.TemporaryDirectory() as weights:
     torch.save(net.state_dict(), f"{weights}/digits.pth")
-    command = ["torch-model-archiver", "--model-name", "digits", "--version", "1.0"]
+    archiver = str(Path(sys.executable).with_name("torch-model-archiver"))
+    command = [archiver, "--model-name", "digits", "--version", "1.0"]
     command += ["--serialized-file", f"{weights}/digits.pth", "--model-file", str(here / "net.py")]
     command += ["--handler", str(here / "handler.py"), "--export-path", str(folder), "--force"]
     subprocess.run(command, check=True)
