@@ -148,3 +148,20 @@ class Handles(Protocol):
 
     def handle(self, requests: Sequence[HandlerRequest], *, explain: bool = False) -> Sequence[HandlerAnswer]:
         """Return one answer for each request, in order; raises HandlerError."""
+
+
+@runtime_checkable
+class HandlesInParts(Protocol):
+    """A model whose handler may send an answer bit by bit."""
+
+    @property
+    def sends_parts(self) -> bool:
+        """Whether it does."""
+
+    def handle_in_parts(
+        self, request: HandlerRequest, *, explain: bool = False
+    ) -> Generator[HandlerAnswer, None, None]:
+        """Give the parts of one answer as they come: status, media type and headers are the first one's.
+
+        Blocks between them; raises HandlerError. Closed early, the handler is told when it sends one more.
+        """

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
-from starlette.requests import Request
-from starlette.responses import Response
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from predictor.endpoints import exceptions
 from predictor.endpoints.answers import json
 from predictor.endpoints.body import Octets
-from predictor.endpoints.inference import Inference
+from predictor.endpoints.inference import GONE, Inference, told
 from predictor.endpoints.reply import Reply
 from predictor.endpoints.v1 import predictions
 from predictor.loading.held import Held
-from predictor.model import HandlerError, HandlerRequest
+from predictor.model import HandlerAnswer, HandlerError, HandlerRequest
 from predictor.models import Models
 from predictor.served import Served
 from predictor.statistics import Laps
-from torpor.errors import InvalidInputError, UnsupportedError
+from torpor.errors import InvalidInputError, TorporError, UnsupportedError
 from torpor.protocol import multipart, v1
 from torpor.protocol.document import brief
 
@@ -65,8 +66,36 @@ class TorchServe:
     async def _answered(self, request: Request, *, explain: bool) -> Response | Reply:
         self._find_version(request)
         call = _Call(request, explain=explain)
+        if self._sends_parts(request):
+            return await self._streamed(request, call)
         response = await self._inference.answer(request, "torchserve", call.compute)
         return call.told(response) if isinstance(response, Response) else response
+
+    async def _streamed(self, request: Request, call: _Call) -> Response:
+        steps = self._inference.steps(request, "torchserve", call.begin)
+        # What fails before the first part is an error as any other; after it, the answer has no end, which clients see.
+        try:
+            first = await anext(steps)
+        except ClientDisconnect:
+            return Response(status_code=GONE)
+        except Exception as error:
+            return call.told(told(request, error))
+
+        async def chunks() -> AsyncIterator[bytes]:
+            async with contextlib.aclosing(steps):
+                yield first
+                async for step in steps:
+                    yield step
+
+        assert call.head is not None  # noqa: S101  # there was a first part
+        head = call.head
+        return StreamingResponse(chunks(), head.status, {"Content-Type": head.media_type, **dict(head.headers)})
+
+    def _sends_parts(self, request: Request) -> bool:
+        path = request.path_params
+        with contextlib.suppress(TorporError):  # told when it is asked
+            return self._models.require(path["model"], path.get("version")).sends_parts is not None
+        return False
 
     def _find_version(self, request: Request) -> None:
         """Let the version in the path be the archive's own, too: that of a pod's first model is its place in a list."""
@@ -88,28 +117,51 @@ class _Call:
         self._has_version = "version" in request.path_params
         self._explain = explain
         self._failure: HandlerError | None = None
+        self.head: HandlerAnswer | None = None
+        """Of an answer in parts the first, once it is there."""
 
     def compute(self, served: Served, held: Held, body: Octets, laps: Laps) -> Reply:
         if held.handles is None:
             return self._by_v1(served, held, body, laps)
-        request = HandlerRequest(
+        request = self._request(served, held, body)
+        laps.decoded_ns = time.perf_counter_ns()
+        with self._failing(body):
+            (answer,) = held.handles.handle([request], explain=self._explain)
+        laps.inferred_ns = time.perf_counter_ns()
+        headers = tuple((name.lower().encode(), value.encode()) for name, value in answer.headers)
+        return Reply((answer.body,), answer.media_type.encode(), headers, answer.status)
+
+    def begin(self, served: Served, held: Held, body: Octets) -> Iterator[bytes]:
+        """Compute an answer bit by bit."""
+        assert held.sends_parts is not None  # noqa: S101  # who calls has asked
+        request = self._request(served, held, body)
+        with (
+            self._failing(body),
+            contextlib.closing(held.sends_parts.handle_in_parts(request, explain=self._explain)) as found,
+        ):
+            for each in found:
+                self.head = self.head or each
+                yield each.body
+
+    def _request(self, served: Served, held: Held, body: Octets) -> HandlerRequest:
+        if self._explain and held.explains is None:
+            raise _no_explanations(served)
+        return HandlerRequest(
             parts(self._headers.get("content-type", ""), self._query, body),
             self._headers,
             self._headers.get("x-request-id") or str(uuid.uuid4()),
         )
-        if self._explain and held.explains is None:
-            raise _no_explanations(served)
-        laps.decoded_ns = time.perf_counter_ns()
+
+    @contextlib.contextmanager
+    def _failing(self, body: Octets) -> Iterator[None]:
+        """Keep what a handler says of its failure; one that is the client's fault is not for the log."""
         try:
-            (answer,) = held.handles.handle([request], explain=self._explain)
+            yield
         except HandlerError as error:
             self._failure = error
-            if 400 <= error.status < 500:  # the client's fault: not for the log
+            if 400 <= error.status < 500:
                 raise InvalidInputError(BODY, f"{len(body)} bytes", str(error)) from error
             raise
-        laps.inferred_ns = time.perf_counter_ns()
-        headers = tuple((name.lower().encode(), value.encode()) for name, value in answer.headers)
-        return Reply((answer.body,), answer.media_type.encode(), headers, answer.status)
 
     def told(self, response: Response) -> Response:
         """Return a refusal as TorchServe words it."""

@@ -9,6 +9,7 @@ from predictor.model import (
     CountsTokens,
     Explains,
     Handles,
+    HandlesInParts,
     Model,
     NamesClasses,
     SaysVersion,
@@ -29,6 +30,7 @@ class Held:
         self.explains = model if isinstance(model, Explains) and model.explains else None
         self.streams = model if isinstance(model, Streams) and model.streams else None
         self.handles = model if isinstance(model, Handles) else None
+        self.sends_parts = model if isinstance(model, HandlesInParts) and model.sends_parts else None
         self.counts_tokens = model if isinstance(model, CountsTokens) else None
         self.labels: Mapping[str, Sequence[str]] = model.labels if isinstance(model, NamesClasses) else {}
         self.version = model.version if isinstance(model, SaysVersion) else None

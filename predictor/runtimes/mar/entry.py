@@ -29,10 +29,14 @@ ELSEWHERE = frozenset(
     | {"trt_llm_handler", "vision_handler", "vllm_handler"}
 )
 """Handlers that TorchServe brings along, and we do not."""
+_SENDS = b"send_intermediate_predict_response"
 
 
 class Entry:
     """A handler that is ready."""
+
+    sends_parts: bool = False
+    """Whether its code knows how to send an answer bit by bit."""
 
     def __init__(self, call: Handle, owner: Any = None) -> None:
         """`owner` is the object of which `call` is a method, where it is one."""
@@ -62,7 +66,9 @@ def open_(folder: Path, manifest: Manifest, context: Context) -> Entry:
     importlib.invalidate_caches()
     try:
         with _told(manifest):
-            return _made(folder, manifest, context)
+            found = _made(folder, manifest, context)
+            found.sends_parts = any(_SENDS in each.read_bytes() for each in folder.rglob("*.py"))
+            return found
     except BaseException:
         close(folder)
         raise

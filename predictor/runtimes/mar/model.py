@@ -6,7 +6,7 @@ import contextlib
 import re
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from predictor.model import HandlerAnswer, HandlerError, HandlerRequest, Signatu
 from predictor.runtimes.mar.context import Context, RequestProcessor
 from predictor.runtimes.mar.entry import Entry
 from predictor.runtimes.mar.outcome import octets, plain, tensor
+from predictor.runtimes.mar.parts import given_by
 from predictor.runtimes.mar.toolbox import PredictionException
 from torpor.errors import InvalidInputError, UnavailableError
 from torpor.protocol.document import brief
@@ -30,6 +31,9 @@ _OURS = {"connection", "content-length", "content-type", "keep-alive", "transfer
 """Headers that belong to the connection, or are told another way."""
 
 
+Take = Callable[[int, Any, RequestProcessor], None]
+
+
 @dataclass(frozen=True, slots=True)
 class _Given:
     """One answer of a handler, with what it said of it."""
@@ -41,7 +45,7 @@ class _Given:
 
 
 class MarModel:
-    """Fits `Model`, `Handles`, `Explains` and `SaysVersion`.
+    """Fits `Model`, `Handles`, `HandlesInParts`, `Explains` and `SaysVersion`.
 
     One call at a time: handlers keep what belongs to a request in themselves, for each of TorchServe's workers is a
     process of its own.
@@ -69,6 +73,23 @@ class MarModel:
 
     def handle(self, requests: Sequence[HandlerRequest], *, explain: bool = False) -> Sequence[HandlerAnswer]:
         return [_answer(each) for each in self._ask([dict(each.parts) for each in requests], requests, explain=explain)]
+
+    @property
+    def sends_parts(self) -> bool:
+        return self._entry.sends_parts
+
+    def handle_in_parts(
+        self, request: HandlerRequest, *, explain: bool = False
+    ) -> Generator[HandlerAnswer, None, None]:
+        def run(send: Callable[[HandlerAnswer], None]) -> None:
+            def take(index: int, part: Any, said: RequestProcessor) -> None:
+                del index  # there is one
+                send(_answer(_Given(part, (), said)))
+
+            (given,) = self._ask([dict(request.parts)], [request], explain=explain, take=take)
+            send(_answer(given))
+
+        return given_by(run)
 
     def predict(self, instances: Sequence[Any]) -> Sequence[Any]:
         return self._each(instances, explain=False)
@@ -114,14 +135,21 @@ class MarModel:
             raise
         return [each.value for each in found]
 
-    def _ask(self, rows: list[Any], requests: Sequence[HandlerRequest], *, explain: bool) -> list[_Given]:
+    def _ask(
+        self, rows: list[Any], requests: Sequence[HandlerRequest], *, explain: bool, take: Take | None = None
+    ) -> list[_Given]:
+        """Call the handler; `take` gets what it sends before its answers, which else go with them."""
         context = self._context
         said = [RequestProcessor({**each.headers, **({EXPLAIN: "True"} if explain else {})}) for each in requests]
         before: list[list[Any]] = [[] for _ in rows]
         with self._turn():
             context.request_processor = said
             context.request_ids = {index: each.id for index, each in enumerate(requests)}
-            context.intermediate = lambda index, part: before[index].append(part)
+            context.intermediate = (
+                (lambda index, part: before[index].append(part))
+                if take is None
+                else (lambda index, part: take(index, part, said[index]))
+            )
             try:
                 found = self._entry.call(rows, context)
             except PredictionException as error:

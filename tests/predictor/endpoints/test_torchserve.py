@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import orjson
 import pytest
 
 from predictor.loading.held import Held
 from tests.predictor.endpoints.pod import LIMIT, Doubler, Pod
-from tests.predictor.runtimes.mar.packing import opened, packed
+from tests.predictor.runtimes.mar.packing import manifest, opened, packed
+from tests.support.until import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -221,3 +224,83 @@ async def test_a_model_with_explanations_gives_them(pod: Pod) -> None:
     assert (await pod.http.post("/explanations/m", json=[1])).json() == [{"why": 1}]
     answer = await pod.http.post("/explanations/m", json={"instances": [1]})
     assert answer.json() == {"explanations": [{"why": 1}]}
+
+
+PARTS = """
+import queue
+from ts.handler_utils.utils import send_intermediate_predict_response
+
+go, ended = queue.SimpleQueue(), []
+
+def handle(data, context):
+    if data is None:
+        return None
+    if data[0]["body"] == b"fail":
+        raise KeyError("before")
+    context.set_response_content_type(0, "text/x-parts")
+    for word in ("one ", "two "):
+        send_intermediate_predict_response([word], context.request_ids, "Intermediate", 200, context)
+        go.get(timeout=10)
+    try:
+        while data[0]["body"] == b"on and on":
+            send_intermediate_predict_response(["again "], context.request_ids, "Intermediate", 200, context)
+            go.get(timeout=10)
+    except BaseException as error:
+        ended.append(type(error).__name__)
+        raise
+    if data[0]["body"] == b"fail later":
+        raise KeyError("after")
+    return ["three"]
+"""
+
+
+@pytest.fixture
+def parts(pod: Pod, tmp_path: Path) -> Iterator[tuple[Pod, Any]]:
+    """A pod whose archive sends its answer in parts, and the handler's module."""
+    model = opened(packed(tmp_path / "m.mar", {"parts.py": PARTS}, manifest("parts")), tmp_path)
+    pod.served.hold(Held(model))
+    yield pod, sys.modules["parts"]
+    model.close()
+
+
+async def test_parts_are_sent_as_they_come(parts: tuple[Pod, Any]) -> None:
+    """The handler goes on when the client has the first of them."""
+    pod, module = parts
+    async with pod.http.stream("POST", "/predictions/m", content=b"x") as answer:
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "text/x-parts")
+        found = []
+        async for chunk in answer.aiter_raw():
+            found.append(chunk)
+            module.go.put(None)
+    assert found == [b"one ", b"two ", b"three"]
+
+
+async def test_what_fails_before_the_first_part_is_an_error_as_any_other(parts: tuple[Pod, Any]) -> None:
+    """In TorchServe's shape."""
+    answer = await parts[0].http.post("/predictions/m", content=b"fail")
+    assert (answer.status_code, answer.json()["type"]) == (503, "InternalServerException")
+
+
+async def test_what_fails_after_the_first_part_leaves_the_answer_without_an_end(parts: tuple[Pod, Any]) -> None:
+    """So that no client takes it for whole."""
+    pod, module = parts
+    for _ in range(2):
+        module.go.put(None)
+    with pytest.raises(httpx.RemoteProtocolError):
+        await pod.http.post("/predictions/m", content=b"fail later")
+    assert pod.counters.codes["torchserve", 5] == 1
+
+
+async def test_a_client_that_leaves_ends_the_handler(parts: tuple[Pod, Any]) -> None:
+    """While it sends on; then the next request has its turn."""
+    pod, module = parts
+    async with pod.http.stream("POST", "/predictions/m", content=b"on and on"):
+        pass
+
+    def has_ended() -> bool:
+        module.go.put(None)
+        return module.ended == ["NobodyTakesError"]
+
+    await until(has_ended)
+    assert pod.counters.in_flight == 0
+    assert (await pod.http.post("/predictions/m", content=b"fail")).status_code == 503

@@ -15,10 +15,14 @@ import numpy as np
 import orjson
 import pytest
 
+from predictor.loading.pipeline import load
+from predictor.loading.progress import Progress
+from predictor.loading.source import Source
 from predictor.model import HandlerError, HandlerRequest
 from predictor.runtimes.mar.model import MarModel
 from predictor.runtimes.mar.runtime import Mar
 from tests.predictor.runtimes.mar.packing import manifest, opened, packed
+from torpor.aio.clock import SystemClock
 from torpor.errors import InvalidInputError, LoadError
 from torpor.protocol.tensors import Tensor
 
@@ -265,3 +269,21 @@ def test_what_base_handler_cannot_open_says_why(
     """With the file."""
     with pytest.raises(LoadError, match=says):
         opened(packed(tmp_path / "m.mar", files, manifest("base_handler", **said)))
+
+
+async def test_kserves_layout_is_loaded_by_the_pipeline(tmp_path: Path, net: Path) -> None:
+    """Of two archives the one that config.properties names, whose version the model has; and nothing of it is left."""
+    store, scratch = tmp_path / "place/model-store", tmp_path / "scratch"
+    for folder in (store, tmp_path / "place/config", tmp_path / "made", scratch):
+        folder.mkdir(parents=True)
+    archived(tmp_path / "made", net, handler="base_handler", serialized_file="traced.pt").rename(store / "net.mar")
+    packed(store / "other.mar", {}, manifest("text_classifier"))
+    (tmp_path / "place/config/config.properties").write_text("enable_envvars_config=true\nload_models=net=net.mar\n")
+    source = Source("m", "mar", f"file://{tmp_path / 'place'}", scratch)
+    held = await load(source, Progress(SystemClock()), SystemClock())
+    assert held.version == "2.0"
+    assert held.handles is not None
+    assert held.model.predict([ROW]) == directly(net, [ROW]).tolist()
+    assert len(list(scratch.iterdir())) == 1
+    held.close()
+    assert list(scratch.iterdir()) == []
