@@ -152,19 +152,19 @@ class PythonModel:
 
 def _make(path: Path) -> Any:
     """Import the file, make the class, load it; what the user's code raises is told as it is."""
-    kind = _run(lambda: getattr(_import(path), "Model", None))
+    kind = run_code(lambda: getattr(import_script(path), "Model", None))
     if not inspect.isclass(kind):
         raise LoadError("open", f"{SCRIPT} has no `class Model`")
     if not any(callable(getattr(kind, name, None)) for name in ("predict", "infer")):
         raise LoadError("open", f"class Model in {SCRIPT} has no method `predict`, nor `infer`")
-    instance = _run(kind)
+    instance = run_code(kind)
     load = getattr(instance, "load", None)
     if callable(load):
-        _run(load)
+        run_code(load)
     return instance
 
 
-def _run(code: Callable[[], Any]) -> Any:
+def run_code(code: Callable[[], Any]) -> Any:
     try:
         return code()
     except (
@@ -176,7 +176,7 @@ def _run(code: Callable[[], Any]) -> Any:
         raise LoadError("open", f"{type(error).__name__}: {error}") from error
 
 
-def _import(path: Path) -> ModuleType:
+def import_script(path: Path) -> ModuleType:
     name = path.stem
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:

@@ -15,10 +15,11 @@ FORMATS: Mapping[str, tuple[str, str]] = {
     "mar": ("predictor.runtimes.mar.runtime", "Mar"),
     "onnx": ("predictor.runtimes.onnx", "Onnx"),
     "python": ("predictor.runtimes.python", "PythonClass"),
+    "pytorch": ("predictor.runtimes.pytorch", "PyTorch"),
     "sklearn": ("predictor.runtimes.sklearn", "ScikitLearn"),
     "xgboost": ("predictor.runtimes.xgboost", "XGBoost"),
 }
-ALIASES: Mapping[str, str] = {"transformers": "huggingface", "scikit-learn": "sklearn"}
+ALIASES: Mapping[str, str] = {"transformers": "huggingface", "scikit-learn": "sklearn", "torch": "pytorch"}
 
 
 def runtime(name: str) -> Runtime:

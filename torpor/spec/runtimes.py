@@ -14,7 +14,9 @@ FORMATS = {
     "mar": "mar",
     "onnx": "onnx",
     "python": "python",
+    "pytorch": "pytorch",
     "sklearn": "sklearn",
+    "torch": "pytorch",
     "transformers": "huggingface",
     "xgboost": "xgboost",
 }
