@@ -16,7 +16,7 @@ from safetensors import safe_open
 from tokenizers import Tokenizer
 from torch.nn import functional
 
-from predictor.runtimes.encoder import lacking
+from predictor.runtimes.loaded import lacking
 
 _TOKENIZER = "tokenizer.json"
 _LAYER = ("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense")

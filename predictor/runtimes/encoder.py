@@ -9,13 +9,11 @@ from typing import Any, Protocol
 
 import torch
 
+from predictor.runtimes import loaded
 from predictor.runtimes.pretrained import Plan
-from torpor.errors import LoadError
 
 _NO_LIMIT = 100_000
 """Tokenizers without a limit say 10**30."""
-_POOLER = "pooler."
-"""Models for embeddings are often saved without this part, which embeddings do not need."""
 
 
 class Encoder(Protocol):
@@ -38,18 +36,10 @@ class AutoEncoder:
     def __init__(self, folder: Path, plan: Plan, kind: Any) -> None:
         """`kind` is one of the Auto classes; raises LoadError if weights are missing, since those would be random."""
         from transformers import AutoTokenizer
-        from transformers.utils.logging import disable_progress_bar
 
-        disable_progress_bar()  # a log is no terminal
-        self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        self._model, loaded = kind.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False, output_loading_info=True
-        )
-        missing = sorted(each for each in loaded["missing_keys"] if not each.startswith(_POOLER))
-        if missing:
-            raise lacking(missing, plan.architecture)
-        self._model.eval()
-        self._max_length = plan.max_length or _limit(self._tokenizer, self._model.config)
+        self._tokenizer = loaded.part(folder, plan, AutoTokenizer)
+        self._model = loaded.model(folder, plan, kind)
+        self._max_length = plan.max_length or limit(self._tokenizer, self._model.config)
         self._lock = threading.Lock()
 
     @property
@@ -74,12 +64,7 @@ class AutoEncoder:
             return self._model(**tokens), tokens["attention_mask"]
 
 
-def lacking(missing: Sequence[str], architecture: str) -> LoadError:
-    """Return why weights that are not complete are not served."""
-    return LoadError("open", f"the weights lack {len(missing)} tensors that {architecture} needs: {missing[0]}, …")
-
-
-def _limit(tokenizer: Any, config: Any) -> int:
+def limit(tokenizer: Any, config: Any) -> int:
     """Return the most tokens that both tokenizer and model can take."""
     positions = getattr(config, "max_position_embeddings", None) or _NO_LIMIT
     if getattr(config, "model_type", "") in {"roberta", "xlm-roberta", "camembert", "mpnet"}:

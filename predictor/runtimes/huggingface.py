@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,10 +16,20 @@ from predictor.model import Model
 from predictor.runtimes import cpus, pretrained, safetensors
 from predictor.runtimes.pretrained import Configs, Plan, Task
 from predictor.runtimes.runtime import Files
-from torpor.errors import InvalidInputError, NotFoundError
+from torpor.errors import InvalidInputError, LoadError, NotFoundError
 
 if TYPE_CHECKING:  # the module itself imports torch
     from predictor.runtimes.encoder import Encoder
+
+_TASKS = {
+    Task.CLASSIFICATION: ("predictor.runtimes.classifier", "Classifier"),
+    Task.TOKENS: ("predictor.runtimes.tokenclassifier", "TokenClassifier"),
+    Task.MASK: ("predictor.runtimes.maskfiller", "MaskFiller"),
+    Task.REWRITING: ("predictor.runtimes.rewriter", "Rewriter"),
+    Task.PICTURES: ("predictor.runtimes.pictureclassifier", "PictureClassifier"),
+    Task.SPEECH: ("predictor.runtimes.listener", "Listener"),
+}
+"""Each imports parts of the library, and so when a model needs it."""
 
 _preparing = threading.Lock()
 
@@ -47,7 +59,11 @@ class HuggingFace:
                 torch.set_num_threads(cpus.available())
 
     def verify(self, files: Files) -> None:
-        pretrained.plan(configs(files))
+        plan = pretrained.plan(configs(files))
+        task = pretrained.requested(sys.argv[1:])
+        if task and task != plan.task:
+            raise LoadError("verify", f"the task {task} is asked for, and {plan.architecture} is for {plan.task}")
+        pretrained.check(plan, files.names)
         weights = [each for each in files.names if each.endswith(pretrained.WEIGHTS)]
         if pretrained.INDEX in files.names:
             wanted = pretrained.shards(_object(files, pretrained.INDEX))
@@ -60,13 +76,13 @@ class HuggingFace:
     def open(self, files: Files) -> Model:
         self.prepare()
         plan = pretrained.plan(configs(files))
-        if plan.task is Task.CLASSIFICATION:
-            from predictor.runtimes.classifier import Classifier
+        if plan.task is Task.EMBEDDING:
+            from predictor.runtimes.embedder import Embedder
 
-            return Classifier(files.folder, plan)
-        from predictor.runtimes.embedder import Embedder
-
-        return Embedder(_encoder(files, plan), plan)
+            return Embedder(_encoder(files, plan), plan)
+        module, kind = _TASKS[plan.task]
+        model: Model = getattr(importlib.import_module(module), kind)(files.folder, plan)
+        return model
 
 
 def _encoder(files: Files, plan: Plan) -> Encoder:

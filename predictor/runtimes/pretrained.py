@@ -30,7 +30,12 @@ _TOKENIZERS = {
     "sentencepiece.bpe.model",
     "tokenizer.model",
 }
-_LATER = re.compile(r"For(CausalLM|ConditionalGeneration|SpeechSeq2Seq|Vision2Seq|ImageTextToText)$|LMHead")
+_PROCESSORS = {"preprocessor_config.json", "processor_config.json"}
+_LATER = re.compile(r"For(CausalLM|ConditionalGeneration|Vision2Seq|ImageTextToText)$|LMHead")
+_SPEECH = re.compile(r"For(CTC|SpeechSeq2Seq)$|^(Whisper|Speech2Text)\w*ForConditionalGeneration$")
+_REWRITING = re.compile(r"For(ConditionalGeneration|Seq2SeqLM)$|MTModel$")
+_PICTURES = re.compile(r"ForImageClassification(WithTeacher)?$")
+_KSERVE = {"sequence-classification": "classification", "text-embedding": "embedding"}
 _POOLINGS = ("cls", "max", "mean", "mean_sqrt_len_tokens")
 
 
@@ -39,6 +44,11 @@ class Task(StrEnum):
 
     EMBEDDING = "embedding"
     CLASSIFICATION = "classification"
+    TOKENS = "token-classification"
+    MASK = "fill-mask"
+    REWRITING = "text2text-generation"
+    PICTURES = "image-classification"
+    SPEECH = "automatic-speech-recognition"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +82,7 @@ def choose(names: Sequence[str], *, allow_pickle: bool) -> tuple[str, ...]:
     """Return the files that are needed; raises where the folder holds no model that may be opened."""
     if CONFIG not in names:
         raise NotFoundError(f"there is no {CONFIG}: is this the folder of a transformers model?")
-    if not _TOKENIZERS & set(names):
+    if not (_TOKENIZERS | _PROCESSORS) & set(names):
         raise NotFoundError(f"there is no tokenizer: one of {', '.join(sorted(_TOKENIZERS))} is needed")
     kept = [each for each in names if _is_needed(each)]
     if any(each.endswith(WEIGHTS) and "/" not in each for each in kept):
@@ -91,18 +101,51 @@ def plan(configs: Configs) -> Plan:
     architecture = str(architectures[0]) if architectures else ""
     if configs.modules:
         return _sentence_plan(architecture, configs)
-    if architecture.endswith("ForSequenceClassification"):
-        return Plan(Task.CLASSIFICATION, architecture)
+    task = _task(architecture, several=bool(configs.model.get("is_encoder_decoder")))
+    if task is not None:
+        return Plan(task, architecture)
     if _LATER.search(architecture):
         raise UnsupportedError(
-            f"{architecture} generates: that is served by a later release; now embeddings and labels are"
+            f"{architecture} generates: that is served by a later release; now {', '.join(Task)} are"
         )
     if not architecture or architecture.endswith("Model"):
         # The mean of all tokens is what most models for embeddings were trained with.
         return Plan(Task.EMBEDDING, architecture)
-    raise UnsupportedError(
-        f"{architecture} is not served; *Model (embeddings) and *ForSequenceClassification (labels) are"
-    )
+    raise UnsupportedError(f"{architecture} is not served; models for {', '.join(Task)} are")
+
+
+def requested(arguments: Sequence[str]) -> str:
+    """Return the task that arguments name as those of KServe's server do, `--task=fill_mask`, or nothing."""
+    for index, each in enumerate(arguments):
+        name, equals, value = each.partition("=")
+        if name == "--task":
+            value = value if equals else "".join(arguments[index + 1 : index + 2])
+            return _KSERVE.get(value.replace("_", "-"), value.replace("_", "-"))
+    return ""
+
+
+def check(plan: Plan, names: Sequence[str]) -> None:
+    """Raise NotFoundError where the files lack what the task needs beside weights."""
+    needs_tokenizer = plan.task is not Task.PICTURES
+    if needs_tokenizer and not _TOKENIZERS & set(names):
+        raise NotFoundError(f"there is no tokenizer, which {plan.task} needs: one of {', '.join(sorted(_TOKENIZERS))}")
+    if plan.task in {Task.PICTURES, Task.SPEECH} and not _PROCESSORS & set(names):
+        raise NotFoundError(f"there is no processor, which {plan.task} needs: {' or '.join(sorted(_PROCESSORS))}")
+
+
+def _task(architecture: str, *, several: bool) -> Task | None:
+    """Return the task of an architecture's name, if it has one. `several`: it has an encoder and a decoder."""
+    if architecture.endswith("ForSequenceClassification"):
+        return Task.CLASSIFICATION
+    if architecture.endswith("ForTokenClassification"):
+        return Task.TOKENS
+    if architecture.endswith("ForMaskedLM"):
+        return Task.MASK
+    if _PICTURES.search(architecture):
+        return Task.PICTURES
+    if _SPEECH.search(architecture):
+        return Task.SPEECH
+    return Task.REWRITING if several and _REWRITING.search(architecture) else None
 
 
 def _is_needed(name: str) -> bool:

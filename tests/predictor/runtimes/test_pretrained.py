@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from predictor.runtimes.pretrained import Configs, Plan, Task, choose, plan, shards
+from predictor.runtimes.pretrained import Configs, Plan, Task, check, choose, plan, shards
 from tests.support.models import minilm
 from torpor.errors import ForbiddenError, InvalidInputError, NotFoundError, TorporError, UnsupportedError
 
@@ -134,6 +134,38 @@ def test_what_models_are_served_as(configs: Configs, expected: Plan) -> None:
 
 
 @pytest.mark.parametrize(
+    ("architecture", "task"),
+    [
+        ("BertForTokenClassification", Task.TOKENS),
+        ("RobertaForMaskedLM", Task.MASK),
+        ("T5ForConditionalGeneration", Task.REWRITING),
+        ("MarianMTModel", Task.REWRITING),
+        ("ViTForImageClassification", Task.PICTURES),
+        ("DeiTForImageClassificationWithTeacher", Task.PICTURES),
+        ("Wav2Vec2ForCTC", Task.SPEECH),
+        ("WhisperForConditionalGeneration", Task.SPEECH),
+    ],
+)
+def test_architectures_say_their_task(architecture: str, task: Task) -> None:
+    """By the end of their names."""
+    assert plan(Configs({"architectures": [architecture], "is_encoder_decoder": True})) == Plan(task, architecture)
+
+
+@pytest.mark.parametrize(
+    ("task", "there", "says"),
+    [
+        pytest.param(Task.MASK, ["preprocessor_config.json"], "no tokenizer, which fill-mask needs", id="no-tokenizer"),
+        pytest.param(Task.PICTURES, ["vocab.txt"], "no processor, which image-classification", id="no-processor"),
+        pytest.param(Task.SPEECH, ["processor_config.json"], "no tokenizer, which automatic-speech", id="sounds"),
+    ],
+)
+def test_what_a_task_needs_beside_weights(task: Task, there: list[str], says: str) -> None:
+    """Named before anything is opened."""
+    with pytest.raises(NotFoundError, match=says):
+        check(Plan(task, "Any"), there)
+
+
+@pytest.mark.parametrize(
     ("configs", "says"),
     [
         pytest.param(Configs({"architectures": ["LlamaForCausalLM"]}), "LlamaForCausalLM generates", id="generates"),
@@ -143,7 +175,9 @@ def test_what_models_are_served_as(configs: Configs, expected: Plan) -> None:
             "T5ForConditionalGeneration gen",
             id="translates",
         ),
-        pytest.param(Configs({"architectures": ["ViTForImageClassification"]}), "ViTFor.* is not served", id="images"),
+        pytest.param(
+            Configs({"architectures": ["SamForMasks"]}), r"SamForMasks is not served; .*fill-mask", id="others"
+        ),
         pytest.param(Configs({}, [TRANSFORMER, {"type": "a.Dense"}]), "Dense", id="a-step-that-is-not-served"),
         pytest.param(
             Configs({}, [TRANSFORMER, POOLING], {"pooling_mode_lasttoken": True}),
