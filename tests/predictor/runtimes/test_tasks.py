@@ -331,7 +331,7 @@ def test_a_task_that_the_model_is_not_for(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("sys.argv", ["predictor", "--task=fill_mask"])
     opened(HuggingFace(), folder)
     monkeypatch.setattr("sys.argv", ["predictor", "--task", "token_classification"])
-    with pytest.raises(LoadError, match=r"the task token-classification is asked for.*BertForMaskedLM is for fill-mask"):
+    with pytest.raises(LoadError, match=r"token-classification is asked for.*BertForMaskedLM is for fill-mask"):
         opened(HuggingFace(), folder)
 
 
