@@ -1,7 +1,8 @@
-"""The examples of XGBoost, LightGBM and ONNX: deployed as their own comments say, asleep, awake, and right."""
+"""The examples of XGBoost, LightGBM, ONNX and PyTorch: deployed as their own comments say, asleep, awake, and right."""
 
 from __future__ import annotations
 
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,7 @@ from tests.support.laptop import Laptop
 
 pytestmark = pytest.mark.e2e
 
-FRAMEWORKS = {"diabetes": "xgboost", "wine": "lightgbm", "file-types": "onnx"}
+FRAMEWORKS = {"diabetes": "xgboost", "wine": "lightgbm", "file-types": "onnx", "digits": "pytorch"}
 DIABETES = [[0.04, 0.05, 0.06, 0.02, -0.04, -0.03, -0.04, None, 0.02, -0.02]]
 WINE = [[14.2, 1.7, 2.4, 15.6, 127, 2.8, 3.1, 0.28, 2.3, 5.6, 1.04, 3.9, 1065]]
 
@@ -28,11 +29,12 @@ def script(path: Path, *args: object, stdin: str | None = None) -> str:
 
 @pytest.fixture(scope="module")
 def asleep(laptop: Laptop, examples: Path) -> Iterator[Path]:
-    """All three deployed together, and at zero; gives the folder that has their models."""
+    """All of them deployed together, and at zero; gives the folder that has their models."""
     models = laptop.data_dir / "volumes/default/models"
     script(examples / "xgboost/train.py", models / "diabetes")
     script(examples / "lightgbm/train.py", models / "wine")
     script(examples / "onnx/file_types.py", "export", models / "file-types")
+    script(examples / "pytorch/train.py", models / "digits")
     documents = []
     for name, framework in FRAMEWORKS.items():
         manifest = (examples / f"{framework}.yaml").read_text()
@@ -103,3 +105,18 @@ def test_onnx(laptop: Laptop, asleep: Path, examples: Path) -> None:
     assert script(program, "label", stdin=orjson.dumps({"predictions": predictions}).decode()).startswith("python ")
     output = by_v2(laptop, "file-types", "bytes", "INT32", [tokens])
     assert (output["name"], output["shape"]) == ("target_label", [1, 214])
+
+
+def test_pytorch(laptop: Laptop, asleep: Path, examples: Path) -> None:
+    """What the network itself says of three pictures, read from its weights by PyTorch alone."""
+    import torch
+    from safetensors.torch import load_file
+
+    pictures = orjson.loads(script(examples / "pytorch/train.py", "request"))["instances"]
+    network = runpy.run_path(str(asleep / "digits/model.py"))["Digits"]().eval()
+    network.load_state_dict(load_file(asleep / "digits/model.safetensors"))
+    with torch.inference_mode():
+        right = network(torch.tensor(pictures)).numpy()
+    predictions = woken(laptop, "digits", pictures)
+    np.testing.assert_allclose(predictions, right, rtol=1e-4, atol=1e-7)
+    assert np.argmax(predictions, axis=1).tolist() == [8, 9, 8]
