@@ -29,7 +29,10 @@ Samples = NDArray[np.float32]
 
 
 class Listener(Tasked[Samples, str]):
-    """The parameter `max_new_tokens` bounds what a decoder says."""
+    """The parameter `max_new_tokens` bounds what a decoder says.
+
+    A decoder says the likeliest token each time; the library's pipeline looks along five beams, at five times the work.
+    """
 
     def __init__(self, folder: Path, plan: Plan) -> None:
         self._processor = loaded.part(folder, plan, AutoProcessor)

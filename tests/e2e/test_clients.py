@@ -36,9 +36,12 @@ def test_the_kubernetes_client_creates_watches_patches_and_deletes(api: Any) -> 
     custom = client.CustomObjectsApi(api)
     seen: list[tuple[str, str]] = []
     watcher = watch.Watch()
+    # From here on: a watch that begins when all is over would see nothing.
+    since = custom.list_namespaced_custom_object(*KSVC)["metadata"]["resourceVersion"]
 
     def follow() -> None:
-        stream = watcher.stream(custom.list_namespaced_custom_object, *KSVC, timeout_seconds=60)
+        listed = custom.list_namespaced_custom_object
+        stream = watcher.stream(listed, *KSVC, resource_version=since, timeout_seconds=60)
         for event in stream:
             metadata = event["object"]["metadata"]
             if metadata["name"] == "watched":
