@@ -12,7 +12,6 @@ from collections.abc import Iterable
 
 from activator import admin
 from activator.access.locks import Locks
-from activator.autoscaler.cluster import ClusterDefaults
 from activator.autoscaler.loop import Autoscaler
 from activator.autoscaler.reported import Reported
 from activator.export import DoorCollector
@@ -35,9 +34,10 @@ from activator.waiting.watching import Watching
 from torpor.aio.beside import beside, done_before
 from torpor.aio.clock import SystemClock
 from torpor.aio.ready import notify
-from torpor.kube import Cluster, Informer, Recorder
+from torpor.kube import Cluster, Informer, Recorder, Settled
 from torpor.spec import names
 from torpor.spec.autoscaling import Defaults
+from torpor.spec.clusterscaling import SCALING
 from torpor.spec.kinds import CONFIGURATION, DEPLOYMENT, ENDPOINT_SLICE, POD, REVISION, ROUTE
 
 log = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             reported=Reported(throttlers.pods_of, clock),
         )
         team.on_lead, team.on_wake = autoscaler.lead, autoscaler.poke
-        cluster_defaults = ClusterDefaults(cluster, recorder, autoscaler.use)
+        cluster_defaults = Settled(cluster, SCALING, autoscaler.use, recorder)
         autoscaler.follow(cluster_defaults.informer)
         informers += (cluster_defaults.informer, team.informer)
 

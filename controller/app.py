@@ -7,6 +7,7 @@ import contextlib
 import logging
 import signal
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
 from typing import Any
 
 from controller.engine import Engine
@@ -20,8 +21,13 @@ from torpor.aio.backoff import Backoff
 from torpor.aio.clock import Clock, SystemClock
 from torpor.aio.ready import notify
 from torpor.errors import NotFoundError, TorporError
-from torpor.kube import Cluster, Informer, Recorder
+from torpor.kube import Cluster, Informer, Recorder, Settled
+from torpor.spec.autoscaling import Defaults
+from torpor.spec.cluster import ClusterWide
+from torpor.spec.clusterrevisions import REVISIONS
+from torpor.spec.clusterscaling import SCALING
 from torpor.spec.kinds import DEPLOYMENT, Kind
+from torpor.spec.knative import RevisionDefaults
 
 log = logging.getLogger(__name__)
 
@@ -68,11 +74,13 @@ async def working(
     view = View(informers.values(), {index for each in reconcilers for index in each.indexes})
     recorder = Recorder(cluster, "torpor-controller")
     engines = [Engine(each, view, cluster, recorder, options, clock) for each in reconcilers]
+    settled = _settled(cluster, recorder, engines, options)
+    followed = (*informers.values(), *(each.informer for each in settled))
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(informer.run()) for informer in informers.values()]
+        tasks = [group.create_task(informer.run()) for informer in followed]
         tasks.append(group.create_task(recorder.run()))
         try:
-            for informer in informers.values():
+            for informer in followed:
                 await informer.synced()
             for engine in engines:
                 engine.start(informers)
@@ -81,6 +89,26 @@ async def working(
             await asyncio.gather(*(engine.stop(DRAIN_S) for engine in engines))  # all of them have the same seconds
             for task in tasks:
                 task.cancel()
+
+
+def _settled(
+    cluster: Cluster, recorder: Recorder, engines: Iterable[Engine[Any]], options: Options
+) -> tuple[Settled[Defaults], Settled[RevisionDefaults]]:
+    """Return what hands the cluster's ConfigMaps to the engines whenever they change."""
+    engines = tuple(engines)
+    wide = options.cluster
+
+    def use(fresh: ClusterWide) -> None:
+        nonlocal wide
+        wide = fresh
+        for engine in engines:
+            engine.use(replace(options, cluster=wide))
+
+    return (
+        # What is wrong with this one the autoscaler says.
+        Settled(cluster, SCALING, lambda fresh: use(replace(wide, scaling=fresh))),
+        Settled(cluster, REVISIONS, lambda fresh: use(replace(wide, revisions=fresh)), recorder),
+    )
 
 
 def _watched(reconcilers: Iterable[Reconciler[Any]]) -> dict[Kind, str]:

@@ -57,6 +57,12 @@ class Engine(Generic[S]):
         self._options = options
         self._clock = clock
         self._queue: WorkQueue[Key] = WorkQueue(self._handle)
+        self._all: Informer | None = None  # every object of the kind, once they are looked after
+
+    def use(self, options: Options) -> None:
+        """Decide by these from now on, and look at every object again."""
+        self._options = options
+        self._look_at_all()
 
     def start(self, informers: dict[Kind, Informer]) -> None:
         """Look at every object, and from now on at those that changes concern. The informers must be synced."""
@@ -64,7 +70,11 @@ class Engine(Generic[S]):
         self._follow(informers[kind], lambda _view, obj: (key_of(obj),))
         for watch in self._reconciler.watches:
             self._follow(informers[watch.kind], watch.keys)
-        for key in informers[kind].items:
+        self._all = informers[kind]
+        self._look_at_all()
+
+    def _look_at_all(self) -> None:
+        for key in () if self._all is None else self._all.items:
             self._queue.add(key)
 
     def _follow(self, informer: Informer, keys: Keys) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from torpor.spec.cluster import BUILT_IN, ClusterWide
+
 HTTP_PORT = 80
 USUAL_PORTS = {"http": HTTP_PORT, "https": 443}
 """URLs leave them out."""
@@ -19,6 +21,8 @@ class Options:
     """Host name under which pods reach the activator; empty: there is no name of its own for use inside."""
     scheme: str = "http"
     """What the activator speaks on that port: http, or https."""
+    cluster: ClusterWide = BUILT_IN
+    """What holds for all revisions, by Knative's ConfigMaps."""
 
     def url(self, name: str, namespace: str) -> str:
         """Return the URL under which everybody reaches a Route; of a tag the name is `{tag}-{route}`."""

@@ -16,7 +16,7 @@ from torpor.spec.autoscaling import Defaults, Metric, parse_scaling
 from torpor.spec.fields import Fields
 from torpor.spec.keepalive import ADAPTIVE, BY_WINDOWS, FIXED, STANDARD, KeepAlive, parse_keep_alive
 from torpor.spec.kinds import Object, key_of
-from torpor.spec.knative import condition, parse_limits
+from torpor.spec.knative import ACCEPTED, condition, parse_limits
 from torpor.spec.scalemetric import ScaleMetric, parse_scale_metric
 from torpor.spec.schedule import Hours, parse_schedule
 
@@ -59,7 +59,7 @@ class LoadReport(Protocol):
 
 def read_policy(revision: Object, deployment: Object, defaults: Defaults) -> Policy:
     """Read what the owner asked for; raises InvalidInputError naming the annotation or field."""
-    concurrency = parse_limits(Fields(revision.get("spec") or {}, "spec")).concurrency
+    concurrency = parse_limits(Fields(revision.get("spec") or {}, "spec"), ACCEPTED).concurrency
     annotations = revision["metadata"].get("annotations") or {}
     scaling = parse_scaling(annotations, concurrency=concurrency, defaults=defaults)
     deadline_s = (deployment.get("spec") or {}).get("progressDeadlineSeconds") or PROGRESS_DEADLINE_S

@@ -62,20 +62,24 @@ class Server:
 
     async def watch(self) -> None:
         """Look after what takes time; returns only when cancelled."""
-        door = self._door
         while True:
             await asyncio.sleep(WATCH_S)
-            now_s = door.clock.monotonic()
-            for connection in list(door.connections):
-                try:
-                    connection.watch(now_s)
-                except Exception:  # one connection must not end the watch of all others
-                    log.exception("looking after a connection failed")
-                    connection.abort()
-            door.throttlers.expire(now_s)
-            door.mirroring.watch(now_s)
-            door.shelf.watch(now_s)
-            door.pool.sweep(now_s)
+            self.look()
+
+    def look(self) -> None:
+        """Look once at everything that takes time."""
+        door = self._door
+        now_s = door.clock.monotonic()
+        for connection in list(door.connections):
+            try:
+                connection.watch(now_s)
+            except Exception:  # one connection must not end the watch of all others
+                log.exception("looking after a connection failed")
+                connection.abort()
+        door.throttlers.expire(now_s)
+        door.mirroring.watch(now_s)
+        door.shelf.watch(now_s)
+        door.pool.sweep(now_s)
 
     async def drain(self, grace_s: float) -> int:
         """Accept nothing new, let what is in flight finish, for at most so long; returns how many did not."""

@@ -12,7 +12,7 @@ from torpor.spec import conditions, names
 from torpor.spec.children import private_service_name
 from torpor.spec.fields import Fields
 from torpor.spec.kinds import Object
-from torpor.spec.knative import parse_limits
+from torpor.spec.knative import ACCEPTED, parse_limits
 from torpor.spec.revision import H2C
 from torpor.spec.session import Affinity, parse_affinity
 from torpor.spec.waiting import NOTHING_ASLEEP, Asleep, parse_activation_timeout, parse_asleep, parse_wakes
@@ -54,7 +54,7 @@ class Verdict(NamedTuple):
 
 def read_terms(revision: Object, activation_timeout_s: float) -> Terms:
     """Return what a Revision asks for; raises InvalidInputError naming field or annotation."""
-    limits = parse_limits(Fields(revision.get("spec") or {}, "spec"))
+    limits = parse_limits(Fields(revision.get("spec") or {}, "spec"), ACCEPTED)
     own_s = _annotation(revision, names.ACTIVATION_TIMEOUT, parse_activation_timeout)
     return Terms(limits, own_s or activation_timeout_s)
 

@@ -16,6 +16,7 @@ from torpor.spec import conditions, names
 from torpor.spec.conditions import READY, Mark, failed, unknown
 from torpor.spec.inferenceservice import Predictor, parse_inference_service
 from torpor.spec.kinds import KSERVICE, ROUTE, Kind, Object
+from torpor.spec.knative import ACCEPTED
 from torpor.spec.runtimes import NoSupportingRuntimeError, UnknownRuntimeError
 from torpor.spec.storage import NotOfferedError
 
@@ -47,7 +48,8 @@ def reconcile(owner: Object, seen: Seen, _options: Options, now: str) -> Plan:
     if annotations.get(names.STOP) == "true":
         return _stop(owner, seen, now)
     try:
-        predictor = parse_inference_service(owner)
+        # The limits of the cluster are for its Knative Service: what ran before they came runs on.
+        predictor = parse_inference_service(owner, ACCEPTED)
     except InvalidInputError as error:
         return _blocked(owner, failed(_reason(error), str(error)), _failure_reason(error), now)
     absent = _absent(owner, predictor, seen)

@@ -100,7 +100,8 @@ def _annotations(metadata: Object, predictor: Predictor) -> dict[str, str]:
 
 def _revision_spec(metadata: Object, predictor: Predictor, sources: Sources) -> Object:
     spec: Object = dict(predictor.pod)
-    spec["containerConcurrency"] = predictor.concurrency
+    if predictor.concurrency is not None:
+        spec["containerConcurrency"] = predictor.concurrency
     if predictor.timeout_s is not None:
         # KServe gives both: a model that computes long sends its first byte late.
         spec["timeoutSeconds"] = spec["responseStartTimeoutSeconds"] = predictor.timeout_s

@@ -18,6 +18,7 @@ from torpor import errors
 from torpor.kube import Cluster
 from torpor.spec import conditions
 from torpor.spec.kinds import (
+    CONFIG_MAP,
     CONFIGURATION,
     CORE_SERVICE,
     DEPLOYMENT,
@@ -170,6 +171,24 @@ async def test_what_is_there_is_taken_up_and_what_is_right_is_not_written(api: t
         await until_true(lambda: look.get(CORE_SERVICE, "later-00001-private"))
     after = await versions()
     assert set(before) <= set(after)
+
+
+async def test_the_clusters_own_limits_and_defaults(api: tuple[ApiServer, Cluster]) -> None:
+    """What `config-defaults` forbids is refused when it is applied; what it gives is in the next revision."""
+    server, cluster = api
+    look = Reader(cluster)
+    data = {"revision-timeout-seconds": "120", "max-revision-timeout-seconds": "600"}
+    await cluster.create(
+        CONFIG_MAP, {"metadata": {"name": "config-defaults", "namespace": "knative-serving"}, "data": data}
+    )
+    async with controller(server):
+        long = knative_service("long")
+        long["spec"]["template"]["spec"]["timeoutSeconds"] = 601
+        with pytest.raises(errors.TorporError, match=r"timeoutSeconds: 601 is not allowed; .*600"):
+            await cluster.create(KSERVICE, long)
+        await cluster.create(KSERVICE, knative_service("svc"))
+        await until_true(lambda: look.get(REVISION, "svc-00001"))
+        assert (await look.get(REVISION, "svc-00001"))["spec"]["timeoutSeconds"] == 120
 
 
 async def test_a_kubeconfig_that_is_none(tmp_path: Path) -> None:

@@ -76,7 +76,6 @@ def test_defaults_of_the_cluster_keep_alive_and_schedule(laptop: Laptop) -> None
         "metadata": {"name": "config-autoscaler", "namespace": "knative-serving"},
         "data": {"stable-window": "6s", "scale-to-zero-grace-period": "6s", "panic-window-percentage": "-1"},
     }
-    laptop.kubectl("create", "namespace", "knative-serving")
     laptop.apply(*services, config)
     try:
         for each in services:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from torpor.spec.autoscaling import Defaults, parse_scaling
-from torpor.spec.clusterscaling import KEYS, differences, read_defaults
+from torpor.spec.clusterscaling import KEYS, SCALING
 
 KNATIVE = {
     "container-concurrency-target-percentage": "70",
@@ -39,7 +39,7 @@ OUR_OWN = {"allow-zero-initial-scale": "true"}
 @pytest.mark.parametrize(("key", "value"), [pytest.param(*item, id=item[0]) for item in (KNATIVE | OUR_OWN).items()])
 def test_each_default_equals_knatives(key: str, value: str) -> None:
     """Writing down what Knative documents as its default changes nothing."""
-    read, errors = read_defaults({key: value}, Defaults())
+    read, errors = SCALING.read({key: value}, Defaults())
     assert (read, errors) == (Defaults(), [])
 
 
@@ -66,11 +66,11 @@ def test_every_key_is_in_the_table_and_every_field_has_a_key() -> None:
 )
 def test_values(key: str, raw: str, field: str, value: object) -> None:
     """Values are read as Knative reads them, and nothing else changes."""
-    read, errors = read_defaults({key: raw, "_example": "…", "unknown-key": "x"}, Defaults())
+    read, errors = SCALING.read({key: raw, "_example": "…", "unknown-key": "x"}, Defaults())
     assert errors == []
     assert getattr(read, field) == value
-    assert len(differences(Defaults(), read)) == 1
-    assert key in differences(Defaults(), read)[0]
+    assert len(SCALING.differences(Defaults(), read)) == 1
+    assert key in SCALING.differences(Defaults(), read)[0]
 
 
 BAD = [
@@ -105,21 +105,21 @@ BAD = [
 @pytest.mark.parametrize(("key", "raw"), BAD, ids=lambda value: str(value) or "empty")
 def test_a_bad_value_keeps_what_was_there_and_is_named(key: str, raw: str) -> None:
     """The error names key and value; the last good value stays, and all other keys are read."""
-    before, _ = read_defaults({"min-scale": "0", "max-scale-down-rate": "4"}, Defaults())
+    before, _ = SCALING.read({"min-scale": "0", "max-scale-down-rate": "4"}, Defaults())
     other = "requests-per-second-target-default" if key != "requests-per-second-target-default" else "stable-window"
     good = {"requests-per-second-target-default": "50", "stable-window": "30s"}[other]
-    read, errors = read_defaults({"max-scale-down-rate": "4", other: good, key: raw}, before)
+    read, errors = SCALING.read({"max-scale-down-rate": "4", other: good, key: raw}, before)
     assert len(errors) == 1
     assert raw in str(errors[0])
     assert "data[" in errors[0].field
-    assert len(differences(before, read)) == 1, "the other key alone"
+    assert len(SCALING.differences(before, read)) == 1, "the other key alone"
 
 
 def test_an_absent_key_is_the_default_again() -> None:
     """What is taken out of the ConfigMap holds no longer."""
-    before, _ = read_defaults({"stable-window": "30s", "max-scale": "4"}, Defaults())
-    assert read_defaults({"max-scale": "4"}, before)[0] == read_defaults({"max-scale": "4"}, Defaults())[0]
-    assert read_defaults({}, before) == (Defaults(), [])
+    before, _ = SCALING.read({"stable-window": "30s", "max-scale": "4"}, Defaults())
+    assert SCALING.read({"max-scale": "4"}, before)[0] == SCALING.read({"max-scale": "4"}, Defaults())[0]
+    assert SCALING.read({}, before) == (Defaults(), [])
 
 
 @pytest.mark.parametrize(
@@ -136,8 +136,8 @@ def test_an_absent_key_is_the_default_again() -> None:
 )
 def test_values_that_do_not_fit_each_other_stay_together_as_they_were(data: dict[str, str], field: str) -> None:
     """Half of a change would be what nobody wrote."""
-    before, _ = read_defaults({"max-scale": "7"}, Defaults())
-    read, errors = read_defaults(data, before)
+    before, _ = SCALING.read({"max-scale": "7"}, Defaults())
+    read, errors = SCALING.read(data, before)
     assert [error.field for error in errors] == [field]
     assert read == before
 
@@ -145,8 +145,8 @@ def test_values_that_do_not_fit_each_other_stay_together_as_they_were(data: dict
 @given(st.dictionaries(st.sampled_from(sorted(KEYS)), st.sampled_from(["", "0", "1", "2", "7s", "true", "-1", "200"])))
 def test_whatever_is_written_what_holds_is_usable(data: dict[str, str]) -> None:
     """A revision without annotations can be scaled by any outcome, and reading the outcome's source again is stable."""
-    read, _ = read_defaults(data, Defaults())
+    read, _ = SCALING.read(data, Defaults())
     scaling = parse_scaling({}, concurrency=0, defaults=read)
     assert scaling.target_per_pod >= 0.01
     assert not read.max_scale or read.min_scale <= read.max_scale
-    assert read_defaults(data, read)[0] == read
+    assert SCALING.read(data, read)[0] == read

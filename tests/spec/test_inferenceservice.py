@@ -47,9 +47,9 @@ def test_the_model_form_and_the_legacy_form_are_the_same() -> None:
 
 
 def test_defaults_are_kserves() -> None:
-    """One replica at least, no limit, Knative's own metric and target."""
+    """One replica at least, no most of them, the cluster's limit, Knative's own metric and target."""
     found = predictor()
-    assert (found.min_replicas, found.max_replicas, found.concurrency) == (1, 0, 0)
+    assert (found.min_replicas, found.max_replicas, found.concurrency) == (1, 0, None)
     assert (found.scale_target, found.scale_metric, found.timeout_s, found.canary_percent) == (None, "", None, None)
 
 

@@ -1,7 +1,7 @@
 """A Kubernetes API in memory, for what is tested with a clock that stands still: `Cluster` without a socket.
 
 It knows what the parts under test use: list, watch, get, create, replace, merge patch (also of `scale` and `status`),
-delete. Selectors are of one form: a label that must be there.
+delete. Selectors are of two forms: a label that must be there, and the one object of that name.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ class FakeCluster:
     async def list(
         self, kind: Kind, namespace: str | None = None, *, labels: str = "", fields: str = ""
     ) -> tuple[list[Object], str]:
-        assert (namespace, fields) == (None, ""), "other selectors are the real API's business"
-        return [obj for obj in self.all(kind) if _fits(obj, labels)], str(next(self._versions))
+        chosen = [obj for obj in self.all(kind) if _fits(obj, labels) and _is_named(obj, namespace, fields)]
+        return chosen, str(next(self._versions))
 
     async def watch(
         self, kind: Kind, resource_version: str, namespace: str | None = None, *, labels: str = "", fields: str = ""
@@ -83,7 +83,8 @@ class FakeCluster:
         try:
             while True:
                 type_, obj = await queue.get()
-                if int(obj["metadata"]["resourceVersion"]) > int(resource_version) and _fits(obj, labels):
+                new = int(obj["metadata"]["resourceVersion"]) > int(resource_version)
+                if new and _fits(obj, labels) and _is_named(obj, namespace, fields):
                     yield type_, obj
         finally:
             self._watches[kind].remove(queue)
@@ -159,6 +160,13 @@ class FakeCluster:
         self._written += 1
         for queue in self._watches[kind]:
             queue.put_nowait((type_, copy.deepcopy(obj)))
+
+
+def _is_named(obj: Object, namespace: str | None, fields: str) -> bool:
+    assert not fields or fields.startswith("metadata.name="), "other selectors are the real API's business"
+    metadata = obj["metadata"]
+    fits = namespace is None or metadata.get("namespace", "") == namespace
+    return fits and (not fields or fields == f"metadata.name={metadata['name']}")
 
 
 def _fits(obj: Object, label: str) -> bool:

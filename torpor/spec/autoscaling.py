@@ -11,10 +11,10 @@ from typing import TypeVar
 
 from torpor.errors import InvalidInputError
 from torpor.spec.duration import SYNTAX, parse_duration
+from torpor.spec.fields import MAX_INTEGER
 from torpor.spec.names import AUTOSCALING
 
-MAX_PODS = 2**31 - 1
-"""Kubernetes counts replicas in an int32."""
+MAX_PODS = MAX_INTEGER
 MIN_TARGET = 0.01
 MIN_WINDOW_S = 6.0
 MAX_WINDOW_S = 3600.0

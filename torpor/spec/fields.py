@@ -11,6 +11,8 @@ from torpor.errors import InvalidInputError
 DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
 DNS_1035_LABEL = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?\Z")
 """A DNS_LABEL that begins with a letter, as the names of core Services and of Knative's objects do."""
+MAX_INTEGER = 2**31 - 1
+"""Kubernetes' own counts and times are an int32."""
 
 
 class Fields:

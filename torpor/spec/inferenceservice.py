@@ -9,7 +9,7 @@ from torpor.errors import InvalidInputError
 from torpor.spec.autoscaling import MAX_PODS
 from torpor.spec.fields import DNS_1035_LABEL, Fields
 from torpor.spec.kinds import Object
-from torpor.spec.knative import MAX_CONCURRENCY, MAX_TIMEOUT_S
+from torpor.spec.knative import BUILT_IN, RevisionDefaults
 from torpor.spec.names import KSERVE_CONTAINER
 from torpor.spec.runtimes import Choice, choose
 from torpor.spec.storage import NotOfferedError, check_uri
@@ -138,8 +138,8 @@ class Predictor:
     scale_target: int | None
     scale_metric: str
     """Empty: Knative's default, concurrency."""
-    concurrency: int
-    """Requests one pod may have at once; 0 is no limit."""
+    concurrency: int | None
+    """Requests one pod may have at once; 0 is no limit, None the cluster's default."""
     timeout_s: int | None
     canary_percent: int | None
     """Share of the requests that the newest revision gets; None: all."""
@@ -151,8 +151,8 @@ class Predictor:
     """What else of a PodSpec its owner wrote."""
 
 
-def parse_inference_service(obj: Object) -> Predictor:
-    """Read an InferenceService; raises InvalidInputError that names field, value and what is allowed."""
+def parse_inference_service(obj: Object, revisions: RevisionDefaults = BUILT_IN) -> Predictor:
+    """Read an InferenceService by a cluster's limits; raises InvalidInputError naming field, value, what is allowed."""
     metadata, spec = Fields(obj).object("metadata"), Fields(obj).object("spec")
     _check_name(metadata)
     for component in ("transformer", "explainer", "canary"):
@@ -172,8 +172,10 @@ def parse_inference_service(obj: Object) -> Predictor:
         max_replicas=maximum,
         scale_target=predictor.integer("scaleTarget", minimum=1, maximum=MAX_PODS),
         scale_metric=_metric(predictor),
-        concurrency=predictor.integer("containerConcurrency", minimum=0, maximum=MAX_CONCURRENCY) or 0,
-        timeout_s=predictor.integer("timeout", minimum=1, maximum=MAX_TIMEOUT_S),
+        concurrency=predictor.integer(
+            "containerConcurrency", minimum=0 if revisions.allow_unlimited else 1, maximum=revisions.max_concurrency
+        ),
+        timeout_s=predictor.integer("timeout", minimum=1, maximum=revisions.max_timeout_s),
         canary_percent=predictor.integer("canaryTrafficPercent", minimum=0, maximum=100),
         account=predictor.text("serviceAccountName"),
         labels=predictor.text_map("labels"),

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import NewType
 
 from torpor.errors import InvalidInputError
-from torpor.spec.fields import DNS_LABEL, Fields
+from torpor.spec.fields import DNS_LABEL, MAX_INTEGER, Fields
 from torpor.spec.kinds import Object
+from torpor.spec.names import USER_CONTAINER
 
 RevisionName = NewType("RevisionName", str)
 
@@ -19,6 +20,53 @@ TIMEOUT_S = 300
 MAX_TIMEOUT_S = 24 * 3600
 """Knative's own limit is 600 s, and its users' long generations run into it; ours is a day."""
 MAX_CONCURRENCY = 1000
+
+NAME_IN_TEMPLATE = "{{.Name}}"
+NAMESPACE_IN_TEMPLATE = "{{.Namespace}}"
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionDefaults:
+    """What a cluster gives new revisions, and what they may ask for: Knative's ConfigMap config-defaults.
+
+    It is written into a Revision when that is made, so a change is for those that come later.
+    """
+
+    timeout_s: int = TIMEOUT_S
+    max_timeout_s: int = MAX_TIMEOUT_S
+    response_start_timeout_s: int = 0
+    """0: as long as the whole answer may take. Knative's 300 s would cut off long answers that are no streams."""
+    idle_timeout_s: int = 0
+    """0: no limit."""
+    concurrency: int = 0
+    """0: no limit."""
+    max_concurrency: int = MAX_CONCURRENCY
+    allow_unlimited: bool = True
+    """Whether a revision may ask for no limit of its concurrency."""
+    container_name: str = USER_CONTAINER
+    """May have {{.Name}} and {{.Namespace}} of the Configuration in it."""
+    service_links: bool = False
+    cpu_request: str = ""
+    memory_request: str = ""
+    storage_request: str = ""
+    cpu_limit: str = ""
+    memory_limit: str = ""
+    storage_limit: str = ""
+
+    @property
+    def resources(self) -> dict[str, dict[str, str]]:
+        """Return what a container gets that asks for nothing, as its `resources`."""
+        return {
+            "requests": {"cpu": self.cpu_request, "memory": self.memory_request, _STORAGE: self.storage_request},
+            "limits": {"cpu": self.cpu_limit, "memory": self.memory_limit, _STORAGE: self.storage_limit},
+        }
+
+
+_STORAGE = "ephemeral-storage"
+BUILT_IN = RevisionDefaults()
+"""Without the ConfigMap."""
+ACCEPTED = RevisionDefaults(max_timeout_s=MAX_INTEGER, max_concurrency=MAX_INTEGER)
+"""By which a Revision is read that exists: what was allowed when it was made stays so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +95,24 @@ class RevisionLimits:
     """Longest silence within an answer; None is no limit."""
 
 
-def parse_limits(spec: Fields) -> RevisionLimits:
-    """Read a RevisionSpec's concurrency and timeouts, with Knative's defaults."""
-    concurrency = spec.integer("containerConcurrency", minimum=0, maximum=MAX_CONCURRENCY)
-    timeout = spec.integer("timeoutSeconds", minimum=0, maximum=MAX_TIMEOUT_S) or TIMEOUT_S
-    start = spec.integer("responseStartTimeoutSeconds", minimum=0, maximum=MAX_TIMEOUT_S) or timeout
+def parse_limits(spec: Fields, defaults: RevisionDefaults = BUILT_IN) -> RevisionLimits:
+    """Read a RevisionSpec's concurrency and timeouts, with the defaults and the limits of the cluster."""
+    most_s = defaults.max_timeout_s
+    least = 0 if defaults.allow_unlimited else 1
+    concurrency = spec.integer("containerConcurrency", minimum=least, maximum=defaults.max_concurrency)
+    timeout = spec.integer("timeoutSeconds", minimum=0, maximum=most_s) or defaults.timeout_s
+    start = spec.integer("responseStartTimeoutSeconds", minimum=0, maximum=most_s)
+    if not start:
+        start = min(timeout, defaults.response_start_timeout_s or timeout)
     if start > timeout:
         raise spec.refuse("responseStartTimeoutSeconds", f"use at most timeoutSeconds, which is {timeout}")
-    idle = spec.integer("idleTimeoutSeconds", minimum=0, maximum=MAX_TIMEOUT_S) or None
-    if idle is not None and idle > timeout:
+    idle = spec.integer("idleTimeoutSeconds", minimum=0, maximum=most_s)
+    if idle is None and defaults.idle_timeout_s < timeout:
+        idle = defaults.idle_timeout_s
+    if idle and idle > timeout:
         raise spec.refuse("idleTimeoutSeconds", f"use at most timeoutSeconds, which is {timeout}")
-    return RevisionLimits(concurrency or 0, float(timeout), float(start), None if idle is None else float(idle))
+    concurrency = defaults.concurrency if concurrency is None else concurrency
+    return RevisionLimits(concurrency, float(timeout), float(start), float(idle) if idle else None)
 
 
 def parse_traffic(owner: Fields, name: str = "traffic") -> tuple[Target, ...]:

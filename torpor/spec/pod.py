@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-from torpor.spec.fields import Fields
+from torpor.spec.fields import MAX_INTEGER, Fields
 from torpor.spec.kinds import Object
 from torpor.spec.probe import Exec, HttpGet, Probe, Purpose, parse_http_get, parse_probe
 from torpor.spec.quantity import parse_quantity
 
 DEFAULT_GRACE_S = 30
-MAX_INTEGER = 2**31 - 1
 
 Holder = Literal["configMap", "secret"]
 """What holds data that an environment or a volume is made of."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torpor.errors import InvalidInputError
 from torpor.spec.fields import DNS_LABEL, Fields
-from torpor.spec.knative import RevisionLimits, parse_limits
+from torpor.spec.knative import BUILT_IN, RevisionDefaults, RevisionLimits, parse_limits
 from torpor.spec.names import PREDICTOR_IMAGE, USER_CONTAINER
 
 DEFAULT_PORT = 8080
@@ -39,9 +39,9 @@ class RevisionSpec:
         return any(container.h2c for container in self.containers)
 
 
-def parse_revision(spec: Fields) -> RevisionSpec:
-    """Read a RevisionSpec by the rules of Knative's API specification."""
-    limits = parse_limits(spec)
+def parse_revision(spec: Fields, defaults: RevisionDefaults = BUILT_IN) -> RevisionSpec:
+    """Read a RevisionSpec by the rules of Knative's API specification, and of the cluster."""
+    limits = parse_limits(spec, defaults)
     fields = spec.objects("containers")
     if not fields:
         raise spec.refuse("containers", "at least one container is needed")

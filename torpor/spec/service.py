@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torpor.errors import InvalidInputError
 from torpor.spec.autoscaling import Scaling, parse_scaling
+from torpor.spec.cluster import BUILT_IN, ClusterWide
 from torpor.spec.fields import DNS_1035_LABEL, Fields
 from torpor.spec.kinds import Object
 from torpor.spec.knative import Target, parse_traffic
@@ -33,10 +34,10 @@ class Service:
     traffic: tuple[Target, ...]
 
 
-def parse_service(obj: Object) -> Service:
+def parse_service(obj: Object, cluster: ClusterWide = BUILT_IN) -> Service:
     """Read a Knative Service; raises InvalidInputError that names field, value and what is allowed."""
     spec = Fields(obj).object("spec")
-    template = parse_template(spec, owner=obj["metadata"].get("name", ""))
+    template = parse_template(spec, owner=obj["metadata"].get("name", ""), cluster=cluster)
     traffic = parse_traffic(spec) or EVERYTHING_TO_LATEST
     for index, target in enumerate(traffic):
         if target.configuration:
@@ -48,7 +49,7 @@ def parse_service(obj: Object) -> Service:
     return Service(template, traffic)
 
 
-def parse_template(spec: Fields, *, owner: str) -> Template:
+def parse_template(spec: Fields, *, owner: str, cluster: ClusterWide = BUILT_IN) -> Template:
     """Read `template` of a Service's or Configuration's spec; `owner` is that object's name."""
     template = spec.object("template")
     metadata = template.object("metadata")
@@ -58,10 +59,11 @@ def parse_template(spec: Fields, *, owner: str) -> Template:
     if name and owner and not name.startswith(f"{owner}-"):
         raise metadata.refuse("name", f"it must begin with {owner}-")
     metadata.text_map("labels")
-    revision = parse_revision(template.object("spec"))
-    return Template(name, revision, scaling_of(metadata, revision))
+    revision = parse_revision(template.object("spec"), cluster.revisions)
+    return Template(name, revision, scaling_of(metadata, revision, cluster))
 
 
-def scaling_of(metadata: Fields, revision: RevisionSpec) -> Scaling:
+def scaling_of(metadata: Fields, revision: RevisionSpec, cluster: ClusterWide = BUILT_IN) -> Scaling:
     """Read the autoscaling annotations of a revision or of the template for one."""
-    return parse_scaling(metadata.text_map("annotations"), concurrency=revision.limits.concurrency)
+    annotations = metadata.text_map("annotations")
+    return parse_scaling(annotations, concurrency=revision.limits.concurrency, defaults=cluster.scaling)

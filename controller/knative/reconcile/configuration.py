@@ -15,12 +15,14 @@ from controller.ownership import is_controlled_by
 from controller.plan import NOTHING, Note, Plan, Write, delete_of, status_change
 from torpor.errors import InvalidInputError
 from torpor.spec import conditions, names
+from torpor.spec.cluster import ClusterWide
 from torpor.spec.conditions import TRUE, Mark, failed, unknown
 from torpor.spec.fields import Fields
 from torpor.spec.kinds import REVISION, Object
 from torpor.spec.service import parse_template
 
 REVISION_FAILED = "RevisionFailed"
+NOT_CREATED = "Revision creation failed with message: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +36,7 @@ class Seen:
 
 def reconcile(configuration: Object, seen: Seen, options: Options, now: str) -> Plan:
     """Return what makes the generation's Revision, tells how it fares, and takes away those long out of use."""
-    del options
-    latest = _latest(configuration, seen, now)
+    latest = _latest(configuration, seen, options.cluster, now)
     ready = _latest_ready(configuration, seen.revisions)
     status = _status(configuration, latest.name, ready, latest.mark, now)
     unused = garbage.unused(seen.revisions, keep={latest.name, ready}, now=now)
@@ -52,16 +53,18 @@ class _Latest:
     plan: Plan = NOTHING
 
 
-def _latest(configuration: Object, seen: Seen, now: str) -> _Latest:
-    try:
-        parse_template(Fields(configuration).object("spec"), owner=configuration["metadata"]["name"])
-    except InvalidInputError as error:
-        return _Latest(None, _not_created(str(error)))
+def _latest(configuration: Object, seen: Seen, cluster: ClusterWide, now: str) -> _Latest:
     generation = str(configuration["metadata"]["generation"])
     for revision in seen.revisions:
         if labels_of(revision).get(names.CONFIGURATION_GENERATION) == generation:
             return _fares(revision)
-    wanted = resources.revision(configuration, now)
+    if seen.namesake is not None and _was_taken_back(configuration, seen.namesake):
+        return _fares(seen.namesake)
+    try:
+        parse_template(Fields(configuration).object("spec"), owner=configuration["metadata"]["name"], cluster=cluster)
+    except InvalidInputError as error:
+        return _Latest(None, _not_created(str(error)))
+    wanted = resources.revision(configuration, now, cluster.revisions)
     if seen.namesake is None:
         name = wanted["metadata"]["name"]
         note = Note("Normal", "Created", f'Created Revision "{name}"')
@@ -73,8 +76,24 @@ def _latest(configuration: Object, seen: Seen, now: str) -> _Latest:
     return _Latest(None, _not_created(taken))
 
 
+def _was_taken_back(configuration: Object, namesake: Object) -> bool:
+    """Tell whether this generation has found its revision before: new defaults of the cluster are no matter."""
+    before = observed(configuration)
+    return (
+        before.get("observedGeneration") == configuration["metadata"]["generation"]
+        and before.get("latestCreatedRevisionName") == namesake["metadata"]["name"]
+        and is_controlled_by(namesake, configuration)
+        and not _failed_to_create(before)
+    )
+
+
+def _failed_to_create(before: Object) -> bool:
+    ready = conditions.read({"status": before}, conditions.READY)
+    return ready is not None and ready.is_false and ready.message.startswith(NOT_CREATED)
+
+
 def _not_created(why: str) -> Mark:
-    return failed(REVISION_FAILED, f"Revision creation failed with message: {why}.")
+    return failed(REVISION_FAILED, f"{NOT_CREATED}{why}.")
 
 
 def _fares(revision: Object) -> _Latest:

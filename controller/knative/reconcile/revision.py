@@ -15,9 +15,12 @@ from controller.ownership import is_controlled_by
 from controller.plan import NOTHING, Note, Plan, Write, status_change
 from torpor.errors import InvalidInputError
 from torpor.spec import conditions, names
+from torpor.spec.autoscaling import Scaling
+from torpor.spec.cluster import ClusterWide
 from torpor.spec.conditions import failed, unknown
 from torpor.spec.fields import Fields
 from torpor.spec.kinds import CORE_SERVICE, DEPLOYMENT, REVISION, Object
+from torpor.spec.knative import ACCEPTED
 from torpor.spec.revision import RevisionSpec, parse_revision
 from torpor.spec.service import scaling_of
 
@@ -37,12 +40,11 @@ class Seen:
 
 def reconcile(revision: Object, seen: Seen, options: Options, now: str) -> Plan:
     """Return what makes the revision run, what tells of it, and what marks it as used or not."""
-    del options
     routing = _routing(revision, seen, now)
     before = observed(revision)
     try:
-        spec = parse_revision(Fields(revision).object("spec"))
-        scaling = scaling_of(Fields(revision).object("metadata"), spec)
+        spec = parse_revision(Fields(revision).object("spec"), ACCEPTED)
+        scaling = _scaling(revision, spec, options.cluster)
         wanted = deployment(revision, spec, scaling)
     except InvalidInputError as error:
         marks = health.Marks(failed("InvalidSpec", str(error)), unknown(health.DEPLOYING), unknown(health.DEPLOYING))
@@ -53,6 +55,15 @@ def reconcile(revision: Object, seen: Seen, options: Options, now: str) -> Plan:
     status = _status(revision, marks, _counts(deployed, spec), now)
     plan = routing + deployed.plan + service.plan
     return plan.with_status(status_change(revision, status), *_news(before, status))
+
+
+def _scaling(revision: Object, spec: RevisionSpec, cluster: ClusterWide) -> Scaling:
+    """Return how it is scaled. What the cluster forbids since it was made does not take it out of service."""
+    metadata = Fields(revision).object("metadata")
+    try:
+        return scaling_of(metadata, spec, cluster)
+    except InvalidInputError:
+        return scaling_of(metadata, spec)
 
 
 def _deployment(revision: Object, there: Object | None, wanted: Object) -> Child:

@@ -48,7 +48,9 @@ def deployment(revision: Object, spec: RevisionSpec, scaling: Scaling) -> Object
         },
     }
     made["metadata"]["annotations"] = _annotations(revision) | {names.MADE_FROM: digest(made)}
-    made["spec"]["replicas"] = max(scaling.initial_scale, scaling.min_scale)
+    # As in Knative the upper bound has the last word, also over an initial scale.
+    wanted = max(scaling.initial_scale, scaling.min_scale)
+    made["spec"]["replicas"] = min(wanted, scaling.max_scale) if scaling.max_scale else wanted
     return made
 
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable, Iterable
+from fractions import Fraction
 from typing import Any
 
 from controller.knative.resources.metadata import annotations_of, child, labels_of
 from torpor.spec import names
 from torpor.spec.children import child_name
 from torpor.spec.kinds import CONFIGURATION, REVISION, Object
-from torpor.spec.knative import TIMEOUT_S
+from torpor.spec.knative import BUILT_IN, NAME_IN_TEMPLATE, NAMESPACE_IN_TEMPLATE, RevisionDefaults
+from torpor.spec.quantity import parse_quantity
 
 PENDING = "pending"
 ACTIVE = "active"
 RESERVE = "reserve"
+
+CONTAINER_NAME_LETTERS = 57
+"""So many of a name made from a template: Kubernetes allows 63, and a number may follow."""
 
 
 def revision_name(configuration: Object) -> str:
@@ -22,8 +29,8 @@ def revision_name(configuration: Object) -> str:
     return str(name) if name else child_name(metadata["name"], f"-{metadata['generation']:05d}")
 
 
-def revision(configuration: Object, now: str) -> Object:
-    """Return the Revision: the template, with defaults filled in, for it never changes again."""
+def revision(configuration: Object, now: str, defaults: RevisionDefaults = BUILT_IN) -> Object:
+    """Return the Revision: the template, with the cluster's defaults filled in, for it never changes again."""
     template = configuration["spec"]["template"]
     inherited = _template_metadata(configuration)
     return {
@@ -35,17 +42,74 @@ def revision(configuration: Object, now: str) -> Object:
             labels=dict(inherited.get("labels") or {}) | _labels(configuration),
             annotations=dict(inherited.get("annotations") or {}) | _annotations(configuration, now),
         ),
-        "spec": revision_spec(template.get("spec") or {}),
+        "spec": revision_spec(template.get("spec") or {}, defaults, _container_name(configuration, defaults)),
     }
 
 
-def revision_spec(spec: dict[str, Any]) -> dict[str, Any]:
-    """Return a RevisionSpec with Knative's defaults written into it."""
-    containers = [
-        {"name": names.USER_CONTAINER if index == 0 else f"{names.USER_CONTAINER}-{index}"} | _without_empty_name(each)
-        for index, each in enumerate(spec.get("containers") or ())
-    ]
-    return {"containerConcurrency": 0, "timeoutSeconds": TIMEOUT_S, **spec, "containers": containers}
+def revision_spec(
+    spec: dict[str, Any], defaults: RevisionDefaults = BUILT_IN, container_name: str = names.USER_CONTAINER
+) -> dict[str, Any]:
+    """Return a RevisionSpec with the defaults of the cluster written into it."""
+    containers = _named(spec.get("containers") or (), container_name)
+    timeout_s = spec.get("timeoutSeconds") or defaults.timeout_s
+    given = {key: value for key, value in spec.items() if value is not None}
+    return {
+        "containerConcurrency": defaults.concurrency,
+        **({"enableServiceLinks": True} if defaults.service_links else {}),
+        **_shorter("responseStartTimeoutSeconds", defaults.response_start_timeout_s, timeout_s),
+        **_shorter("idleTimeoutSeconds", defaults.idle_timeout_s, timeout_s),
+        **given,
+        "timeoutSeconds": timeout_s,
+        "containers": [_with_resources(each, defaults.resources) for each in containers],
+    }
+
+
+def _shorter(field: str, seconds: int, timeout_s: int) -> dict[str, int]:
+    """Return a timeout where there is a default that the time for the whole request leaves any say."""
+    return {field: seconds} if 0 < seconds < timeout_s else {}
+
+
+def _named(containers: Iterable[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    """Give every container that has no name one that is not taken."""
+    containers = [_without_empty_name(each) for each in containers]
+    taken = {each["name"] for each in containers if "name" in each}
+    named = []
+    for index, each in enumerate(containers):
+        free = (name if number == 0 else f"{name}-{number}" for number in itertools.count(index))
+        named.append({"name": next(one for one in free if one not in taken)} | each if "name" not in each else each)
+        taken.add(named[-1]["name"])
+    return named
+
+
+def _container_name(configuration: Object, defaults: RevisionDefaults) -> str:
+    metadata = configuration["metadata"]
+    name = defaults.container_name.replace(NAME_IN_TEMPLATE, metadata["name"])
+    name = name.replace(NAMESPACE_IN_TEMPLATE, metadata.get("namespace", ""))
+    return name[:CONTAINER_NAME_LETTERS].rstrip("-")
+
+
+def _with_resources(container: dict[str, Any], defaults: dict[str, dict[str, str]]) -> dict[str, Any]:
+    """Fill in what it does not say of its resources, but no request above a limit."""
+    given = container.get("resources") or {}
+    limits = _filled(defaults["limits"], given.get("limits"), given.get("requests"), lambda ours, own: ours >= own)
+    requests = _filled(defaults["requests"], given.get("requests"), limits, lambda ours, own: ours <= own)
+    filled = {key: value for key, value in (("requests", requests), ("limits", limits)) if value}
+    return container if not filled else {**container, "resources": {**given, **filled}}
+
+
+def _filled(
+    defaults: dict[str, str],
+    given: dict[str, Any] | None,
+    other: dict[str, Any] | None,
+    fits: Callable[[Fraction, Fraction], bool],
+) -> dict[str, Any]:
+    """Return what is given, and of the defaults those that fit the other half."""
+    given, other = given or {}, other or {}
+    return {
+        name: amount
+        for name, amount in defaults.items()
+        if amount and (name not in other or fits(parse_quantity(name, amount), parse_quantity(name, other[name])))
+    } | given
 
 
 def generation_of(revision: Object) -> int:

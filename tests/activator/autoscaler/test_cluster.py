@@ -8,11 +8,11 @@ from collections.abc import Mapping
 
 import pytest
 
-from activator.autoscaler.cluster import ClusterDefaults
 from tests.activator.autoscaler.world import World, world
-from torpor.kube import Change
+from torpor.kube import Change, Settled
 from torpor.spec.autoscaling import Defaults
-from torpor.spec.clusterscaling import NAME, NAMESPACE
+from torpor.spec.clusterscaling import NAME, SCALING
+from torpor.spec.configmap import NAMESPACE
 from torpor.spec.kinds import CONFIG_MAP, EVENT, Object
 
 
@@ -21,11 +21,11 @@ def config_map(data: Mapping[str, str], name: str = NAME) -> Object:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": dict(data)}
 
 
-def following(w: World) -> ClusterDefaults:
-    return ClusterDefaults(w.cluster, w.recorder, w.autoscaler.use)  # type: ignore[arg-type]
+def following(w: World) -> Settled[Defaults]:
+    return Settled(w.cluster, SCALING, w.autoscaler.use, w.recorder)  # type: ignore[arg-type]
 
 
-def tell(config: ClusterDefaults, data: Mapping[str, str] | None) -> None:
+def tell(config: Settled[Defaults], data: Mapping[str, str] | None) -> None:
     new = None if data is None else config_map(data)
     config.changed(Change(CONFIG_MAP, (NAMESPACE, NAME), None, new))
 

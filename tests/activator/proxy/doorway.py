@@ -73,14 +73,6 @@ class Doorway:
             stage_of=lambda _: self.stage,
         )
         self.server = Server(self.door)
-        self._looked = asyncio.Event()
-        sweep = self.pool.sweep
-
-        def swept(now_s: float) -> None:  # the last thing of every look
-            sweep(now_s)
-            self._looked.set()
-
-        self.pool.sweep = swept  # type: ignore[method-assign]
 
     @property
     def port(self) -> int:
@@ -92,10 +84,10 @@ class Doorway:
         return found
 
     async def watched(self) -> None:
-        """Wait until the watch has looked at everything twice: the first look may have begun before this call."""
+        """Have the watch look at everything twice, as it does all the while: what it saw first may have changed."""
         for _ in range(2):
-            self._looked.clear()
-            await self._looked.wait()
+            await asyncio.sleep(0)
+            self.server.look()
 
     def tell(self, kind: Kind, obj: Object | None, key: tuple[str, str] | None = None) -> None:
         """Tell of an object as an informer does; None: it is gone."""

@@ -164,7 +164,7 @@ def test_what_the_api_fills_in_is_no_difference() -> None:
 )
 def test_what_somebody_changed_is_changed_back(path: tuple[str | int, ...], value: Any) -> None:
     """The InferenceService says how its Service is."""
-    world = ready_world()
+    world = ready_world({"model": S3_MODEL, "containerConcurrency": 3})
     right = copy.deepcopy(world.service)
     assert world.service is not None
     assert right is not None

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from torpor.local.apiserver.schema import Node, node
 from torpor.local.apiserver.status import Cause
+from torpor.spec.cluster import ClusterWide
 from torpor.spec.kinds import Kind, Object
 
 Cell = str | int | bool | None
@@ -36,7 +37,7 @@ def _fine(_new: Object, _old: Object | None) -> list[Cause]:
     return []
 
 
-def _admitted(_new: Object, _old: Object | None) -> None:
+def _admitted(_new: Object, _old: Object | None, _cluster: ClusterWide) -> None:
     """Most kinds have no admission webhook."""
 
 
@@ -67,8 +68,8 @@ class Resource:
     """Fill in what clients rely on; changes the object."""
     validate: Callable[[Object, Object | None], list[Cause]] = _fine
     """(new, old) -> what is wrong beyond the schema; old is None for a creation."""
-    admit: Callable[[Object, Object | None], None] = _admitted
-    """What an admission webhook would say: raises an ApiError, or changes nothing."""
+    admit: Callable[[Object, Object | None, ClusterWide], None] = _admitted
+    """What an admission webhook would say, by what holds for this cluster: raises an ApiError, or changes nothing."""
 
     @property
     def node(self) -> Node:

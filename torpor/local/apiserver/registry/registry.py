@@ -25,6 +25,7 @@ from torpor.local.apiserver.registry.carry import carry, same, wish, without
 from torpor.local.apiserver.registry.deletion import Deletion, finished
 from torpor.local.apiserver.registry.options import WriteOptions
 from torpor.local.apiserver.registry.strictness import checked
+from torpor.local.apiserver.registry.wide import Wide
 from torpor.local.apiserver.status import (
     already_exists,
     bad_request,
@@ -50,6 +51,7 @@ class Registry:
         self._store = store
         self._deletion = deletion
         self._clock = clock
+        self._cluster = Wide(store)
 
     # --- reading -----------------------------------------------------------------------------------------------
 
@@ -242,15 +244,15 @@ class Registry:
 
     # --- checks ------------------------------------------------------------------------------------------------
 
-    @staticmethod
-    def _validate(resource: Resource, new: Object, old: Object | None) -> None:
+    def _validate(self, resource: Resource, new: Object, old: Object | None) -> None:
+        cluster = self._cluster.now()  # before every write, so that no state of its ConfigMaps is missed
         causes = validate_metadata(new, resource.name_rule)
         if old is not None:
             causes += validate_unchanged(new, old)
         causes += resource.validate(new, old)
         if causes:
             raise invalid(resource.kind, new["metadata"].get("name", ""), causes)
-        resource.admit(new, old)
+        resource.admit(new, old, cluster)
 
     def _now(self) -> str:
         return timestamp(self._clock)

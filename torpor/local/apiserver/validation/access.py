@@ -8,18 +8,19 @@ from torpor.errors import InvalidInputError
 from torpor.local.apiserver.status import denied
 from torpor.spec import apikeys, issuers, names
 from torpor.spec.annotations import check_access
+from torpor.spec.cluster import ClusterWide
 from torpor.spec.fields import Fields
 from torpor.spec.kinds import Object
 
 WEBHOOK = "access.torpor.dev"
 
 
-def admit_namespace(new: Object, old: Object | None) -> None:
+def admit_namespace(new: Object, old: Object | None, _cluster: ClusterWide) -> None:
     """Refuse a policy that cannot be read."""
     _check(new, old, "annotations", lambda: check_access(Fields(new).object("metadata")))
 
 
-def admit_secret(new: Object, old: Object | None) -> None:
+def admit_secret(new: Object, old: Object | None, _cluster: ClusterWide) -> None:
     """Refuse entries that are no keys, where it is labelled as a Secret of keys."""
 
     def parse() -> None:
@@ -30,7 +31,7 @@ def admit_secret(new: Object, old: Object | None) -> None:
         _check(new, old, "labels", parse)
 
 
-def admit_config_map(new: Object, old: Object | None) -> None:
+def admit_config_map(new: Object, old: Object | None, _cluster: ClusterWide) -> None:
     """Refuse what says nothing of an issuer, where it is labelled so."""
 
     def parse() -> None:

@@ -8,9 +8,10 @@ from torpor.errors import InvalidInputError
 from torpor.local.apiserver.status import ApiError, denied
 from torpor.spec import names
 from torpor.spec.annotations import check_no_lock, check_revision, check_route
+from torpor.spec.cluster import ClusterWide
 from torpor.spec.fields import Fields
 from torpor.spec.kinds import CONFIGURATION, REVISION, Object
-from torpor.spec.knative import parse_traffic
+from torpor.spec.knative import ACCEPTED, parse_traffic
 from torpor.spec.revision import parse_revision
 from torpor.spec.service import parse_service, parse_template, scaling_of
 
@@ -51,9 +52,9 @@ _CONTAINER_FIELDS = (
 )
 
 
-def admit_service(new: Object, old: Object | None) -> None:
+def admit_service(new: Object, old: Object | None, cluster: ClusterWide) -> None:
     def parse() -> None:
-        parse_service(new)
+        parse_service(new, cluster)
         check_route(Fields(new).object("metadata"))
         template = Fields(new).object("spec").object("template").object("metadata")
         check_revision(template)
@@ -62,17 +63,17 @@ def admit_service(new: Object, old: Object | None) -> None:
     _check(new, old, parse, _pods(new, "spec.template.spec"))
 
 
-def admit_configuration(new: Object, old: Object | None) -> None:
+def admit_configuration(new: Object, old: Object | None, cluster: ClusterWide) -> None:
     def parse() -> None:
         spec = Fields(new).object("spec")
-        parse_template(spec, owner=new["metadata"]["name"])
+        parse_template(spec, owner=new["metadata"]["name"], cluster=cluster)
         check_revision(spec.object("template").object("metadata"))
         check_no_lock(spec.object("template").object("metadata"))
 
     _check(new, old, parse, _pods(new, "spec.template.spec"))
 
 
-def admit_route(new: Object, old: Object | None) -> None:
+def admit_route(new: Object, old: Object | None, _cluster: ClusterWide) -> None:
     def parse() -> None:
         parse_traffic(Fields(new).object("spec"))
         check_route(Fields(new).object("metadata"))
@@ -80,12 +81,12 @@ def admit_route(new: Object, old: Object | None) -> None:
     _check(new, old, parse, [])
 
 
-def admit_revision(new: Object, old: Object | None) -> None:
-    """A revision is what ran and may run again: its spec never changes."""
+def admit_revision(new: Object, old: Object | None, _cluster: ClusterWide) -> None:
+    """A revision is what ran and may run again: its spec never changes, whatever its template might have said today."""
 
     def parse() -> None:
         fields = Fields(new)
-        scaling_of(fields.object("metadata"), parse_revision(fields.object("spec")))
+        scaling_of(fields.object("metadata"), parse_revision(fields.object("spec"), ACCEPTED))
         check_revision(fields.object("metadata"))
 
     if old is None and not _has_configuration(new):

@@ -7,6 +7,7 @@ from typing import Any
 from torpor.errors import InvalidInputError
 from torpor.local.apiserver.status import denied
 from torpor.spec.annotations import check_no_lock, check_revision, check_route
+from torpor.spec.cluster import ClusterWide
 from torpor.spec.fields import Fields
 from torpor.spec.inferenceservice import parse_inference_service
 from torpor.spec.kinds import Object
@@ -18,12 +19,12 @@ _ACCEPTED = (NoSupportingRuntimeError, UnknownRuntimeError, NotOfferedError)
 """The manifest is right, and elsewhere it is served: its status says why it is not here."""
 
 
-def admit_inference_service(new: Object, old: Object | None) -> None:
+def admit_inference_service(new: Object, old: Object | None, cluster: ClusterWide) -> None:
     """Refuse what no cluster could serve."""
     if new["metadata"].get("deletionTimestamp") or (old is not None and _wish(new) == _wish(old)):
         return  # what was accepted once stays, and can always be deleted
     try:
-        parse_inference_service(new)
+        parse_inference_service(new, cluster.revisions)
         for metadata in (Fields(new).object("metadata"), Fields(new).object("spec").object("predictor")):
             check_route(metadata)
             check_revision(metadata)
