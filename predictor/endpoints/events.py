@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import orjson
 
+from predictor.calls import Computing, Predict
 from predictor.endpoints.body import Octets
 from predictor.endpoints.inference import Compute
 from predictor.endpoints.reply import Reply
-from predictor.endpoints.v1 import predictions
 from predictor.loading.held import Held
 from predictor.served import Served
 from predictor.settings import Events
-from predictor.statistics import Laps
 from torpor.errors import InvalidInputError
 from torpor.protocol import v1
 
@@ -27,17 +25,16 @@ def compute(headers: Mapping[str, str], settings: Events) -> Compute:
 
 
 def _predict(
-    headers: Mapping[str, str], settings: Events, served: Served, held: Held, body: Octets, laps: Laps
-) -> Reply:
+    headers: Mapping[str, str], settings: Events, served: Served, _held: Held, body: Octets
+) -> Computing[Reply]:
     from torpor.protocol import cloudevents  # noqa: PLC0415  # 20 ms, which only its users shall pay
 
     event = cloudevents.read(headers, bytes(body))
     if not isinstance(event.data, dict):
         raise InvalidInputError("data", event.data, 'use a JSON object: {"instances": [...]}')
     request = v1.read(event.data)
-    laps.decoded_ns, laps.rows = time.perf_counter_ns(), len(request.instances)
-    answer: Any = orjson.loads(v1.encode(predictions(held, request)))
-    laps.inferred_ns = time.perf_counter_ns()
+    predicted = yield Predict(request.instances, request.parameters)
+    answer: Any = orjson.loads(v1.encode(predicted))
     source = settings.source or f"io.kserve.inference.{served.name}"
     fields, content = cloudevents.reply(event, settings.type, source, answer, merged=settings.merged)
     media_type = fields.pop("content-type", "application/json").encode()

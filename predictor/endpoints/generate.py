@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import AsyncIterator, Iterator
 
 import orjson
@@ -11,12 +10,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
+from predictor.calls import Computing
 from predictor.endpoints.body import Octets
 from predictor.endpoints.inference import GONE, Inference, told
 from predictor.endpoints.reply import Reply
 from predictor.loading.held import Held
 from predictor.served import Served
-from predictor.statistics import Laps
 from torpor.web.status import answer
 
 EVENTS = "text/event-stream"
@@ -63,25 +62,23 @@ class Generate:
         return StreamingResponse(events(), media_type=EVENTS, headers={"Cache-Control": "no-cache"})
 
 
-def _generate(served: Served, held: Held, body: Octets, laps: Laps) -> Reply:
+def _generate(served: Served, held: Held, body: Octets) -> Computing[Reply]:
     """Compute the one answer."""
-    from predictor.endpoints.v2compute import computed  # noqa: PLC0415  # brings numpy
+    from predictor.endpoints.v2compute import checked  # noqa: PLC0415  # brings numpy
     from torpor.protocol import generate  # noqa: PLC0415
 
     request = generate.decode(body, _inputs(held))
-    laps.decoded_ns = time.perf_counter_ns()
-    outputs = computed(held, request, laps)
-    laps.inferred_ns = time.perf_counter_ns()
+    outputs = yield checked(held, request)
     return Reply((generate.encode(served.name, served.version, request.id, outputs),))
 
 
 def _steps(served: Served, held: Held, body: Octets) -> Iterator[bytes]:
-    from predictor.endpoints.v2compute import computed  # noqa: PLC0415  # brings numpy
+    from predictor.endpoints.v2compute import checked  # noqa: PLC0415  # brings numpy
     from torpor.protocol import generate  # noqa: PLC0415
 
     request = generate.decode(body, _inputs(held))
     if held.streams is None:
-        yield generate.encode(served.name, served.version, request.id, computed(held, request, Laps()))
+        yield generate.encode(served.name, served.version, request.id, checked(held, request).alone(held))
         return
     with contextlib.closing(held.streams.stream(request.inputs, request.parameters)) as answers:
         for outputs in answers:

@@ -9,12 +9,13 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive
 
+from predictor.calls import Call, Computing, computed
 from predictor.counters import Counters
 from predictor.endpoints import body
 from predictor.endpoints.answers import refusal
@@ -34,8 +35,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-Compute = Callable[[Served, Held, Octets, Laps], Reply]
-"""From a request's body to an answer; blocks, and runs in a thread. Says in the laps when its parts were done."""
+Compute = Callable[[Served, Held, Octets], Computing[Reply]]
+"""From a request's body to an answer, by way of the model; its parts run in a thread where they may take long."""
 
 Begin = Callable[[Served, Held, Octets], Iterator[bytes]]
 """From a request's body to the steps of its answer; blocks, and runs in a thread."""
@@ -103,7 +104,7 @@ class Inference:
             served = self._models.find(path["model"], path.get("version"))
             with served.used() as held:
                 raw = await body.read(request, self._max_body_bytes, tensors_at)
-                return await self.run(served, partial(compute, served, held, raw), len(raw), request.receive)
+                return await self.run(served, held, partial(compute, served, held, raw), len(raw), request.receive)
         except ClientDisconnect:
             return Response(status_code=GONE)
         except Exception as error:
@@ -146,7 +147,14 @@ class Inference:
         laps.inferred_ns = laps.encoded_ns = time.perf_counter_ns()
         served.statistics.succeeded(arrived_ns, laps, int(self._clock.wall() * 1000))
 
-    async def run(self, served: Served, work: Callable[[Laps], T], length: int, receive: Receive | None = None) -> T:
+    async def run(
+        self,
+        served: Served,
+        held: Held,
+        begin: Callable[[], Computing[T]],
+        length: int,
+        receive: Receive | None = None,
+    ) -> T:
         """Return what is computed, counted in the model's statistics; raises what it raises.
 
         `length` is that of the request, in bytes. `receive` says when the client has left.
@@ -154,9 +162,15 @@ class Inference:
         arrived_ns = time.perf_counter_ns()
         laps, on_loop = Laps(), False
 
+        def ask(call: Call) -> Any:
+            laps.decoded_ns, laps.rows = time.perf_counter_ns(), call.rows
+            answer = call.alone(held)
+            laps.inferred_ns = time.perf_counter_ns()
+            return answer
+
         def job() -> T:
             laps.began_ns = time.perf_counter_ns()
-            result = work(laps)
+            result = computed(begin(), ask)
             laps.encoded_ns = time.perf_counter_ns()
             return result
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
@@ -14,17 +13,16 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
+from predictor.calls import Computing, Explain, Handle, Predict
 from predictor.endpoints import exceptions
 from predictor.endpoints.answers import json
 from predictor.endpoints.body import Octets
 from predictor.endpoints.inference import GONE, Inference, told
 from predictor.endpoints.reply import Reply
-from predictor.endpoints.v1 import predictions
 from predictor.loading.held import Held
 from predictor.model import HandlerAnswer, HandlerError, HandlerRequest
 from predictor.models import Models
 from predictor.served import Served
-from predictor.statistics import Laps
 from torpor.errors import InvalidInputError, TorporError, UnsupportedError
 from torpor.protocol import multipart, v1
 from torpor.protocol.document import brief
@@ -120,14 +118,12 @@ class _Call:
         self.head: HandlerAnswer | None = None
         """Of an answer in parts the first, once it is there."""
 
-    def compute(self, served: Served, held: Held, body: Octets, laps: Laps) -> Reply:
+    def compute(self, served: Served, held: Held, body: Octets) -> Computing[Reply]:
         if held.handles is None:
-            return self._by_v1(served, held, body, laps)
+            return (yield from self._by_v1(served, held, body))
         request = self._request(served, held, body)
-        laps.decoded_ns = time.perf_counter_ns()
         with self._failing(body):
-            (answer,) = held.handles.handle([request], explain=self._explain)
-        laps.inferred_ns = time.perf_counter_ns()
+            answer = yield Handle(request, explain=self._explain)
         headers = tuple((name.lower().encode(), value.encode()) for name, value in answer.headers)
         return Reply((answer.body,), answer.media_type.encode(), headers, answer.status)
 
@@ -179,7 +175,7 @@ class _Call:
         response.headers["Content-Length"] = str(len(response.body))
         return response
 
-    def _by_v1(self, served: Served, held: Held, body: Octets, laps: Laps) -> Reply:
+    def _by_v1(self, served: Served, held: Held, body: Octets) -> Computing[Reply]:
         """Ask a model that is no archive: a list is its instances, an object V1's or else one instance."""
         if self._explain and held.explains is None:
             raise _no_explanations(served)
@@ -191,13 +187,8 @@ class _Call:
             request = v1.PredictRequest(document if isinstance(document, list) else [document])
         if not request.instances:
             raise InvalidInputError(BODY, brief(document), "use a list of at least one instance")
-        laps.decoded_ns, laps.rows = time.perf_counter_ns(), len(request.instances)
-        found: Any
-        if self._explain and held.explains is not None:
-            found = held.explains.explain(request.instances)
-        else:
-            found = predictions(held, request)
-        laps.inferred_ns = time.perf_counter_ns()
+        call = Explain(request.instances) if self._explain else Predict(request.instances, request.parameters)
+        found: Any = yield call
         if is_v1:
             return Reply((v1.encode(found, "explanations" if self._explain else "predictions"),))
         # Without V1's object around it, and written by what knows how.

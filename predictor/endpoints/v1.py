@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
-from typing import Any
-
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from predictor.calls import Computing, Explain, Predict
 from predictor.endpoints.answers import json
 from predictor.endpoints.body import Octets
 from predictor.endpoints.inference import Inference
@@ -18,7 +15,6 @@ from predictor.loading.held import Held
 from predictor.models import Models
 from predictor.served import Served
 from predictor.settings import Events
-from predictor.statistics import Laps
 from torpor.errors import UnsupportedError
 from torpor.protocol import v1
 
@@ -64,27 +60,14 @@ class V1:
         return await self._inference.answer(request, "v1", _explain)
 
 
-def predictions(held: Held, request: v1.PredictRequest) -> Sequence[Any]:
-    """Return what the model predicts."""
-    if request.parameters and held.takes_parameters is not None:
-        return held.takes_parameters.predict_with(request.instances, request.parameters)
-    return held.model.predict(request.instances)
-
-
-def _predict(served: Served, held: Held, body: Octets, laps: Laps) -> Reply:
-    del served
+def _predict(_served: Served, _held: Held, body: Octets) -> Computing[Reply]:
     request = v1.decode(body)
-    laps.decoded_ns, laps.rows = time.perf_counter_ns(), len(request.instances)
-    predicted = predictions(held, request)
-    laps.inferred_ns = time.perf_counter_ns()
+    predicted = yield Predict(request.instances, request.parameters)
     return Reply((v1.encode(predicted),))
 
 
-def _explain(served: Served, held: Held, body: Octets, laps: Laps) -> Reply:
+def _explain(served: Served, held: Held, body: Octets) -> Computing[Reply]:
     if held.explains is None:
         raise UnsupportedError(f"model {served.name!r} offers no explanations; use :predict")
-    request = v1.decode(body)
-    laps.decoded_ns, laps.rows = time.perf_counter_ns(), len(request.instances)
-    explanations = held.explains.explain(request.instances)
-    laps.inferred_ns = time.perf_counter_ns()
+    explanations = yield Explain(v1.decode(body).instances)
     return Reply((v1.encode(explanations, "explanations"),))

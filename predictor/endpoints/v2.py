@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 import torpor
+from predictor.calls import Computing
 from predictor.endpoints import description
 from predictor.endpoints.answers import json
 from predictor.endpoints.body import Octets
@@ -17,7 +18,6 @@ from predictor.endpoints.reply import Reply
 from predictor.loading.held import Held
 from predictor.models import Models
 from predictor.served import Served
-from predictor.statistics import Laps
 from torpor.protocol.headers import HEADER_LENGTH
 
 EXTENSIONS = (
@@ -109,8 +109,8 @@ class V2:
         return json({"model_stats": [each.statistics.document(each.name, each.version) for each in self._models]})
 
 
-def _infer(served: Served, held: Held, body: Octets, laps: Laps, header_length: str | None = None) -> Reply:
+def _infer(served: Served, held: Held, body: Octets, header_length: str | None = None) -> Computing[Reply]:
     # numpy, which this needs, costs 60 ms: health is there before.
     from predictor.endpoints.v2compute import infer  # noqa: PLC0415
 
-    return infer(served, held, body, laps, header_length)
+    return infer(served, held, body, header_length)

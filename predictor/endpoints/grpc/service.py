@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from functools import partial
 
 import torpor
+from predictor.calls import Computing
 from predictor.endpoints import description
 from predictor.endpoints.inference import Inference
 from predictor.endpoints.v2 import EXTENSIONS
-from predictor.endpoints.v2compute import computed
+from predictor.endpoints.v2compute import checked
 from predictor.loading.held import Held
 from predictor.repository import Repository
 from predictor.served import Served
 from predictor.settings import MODEL_CONTROL
-from predictor.statistics import Laps
 from torpor.errors import ForbiddenError, NotFoundError, UnsupportedError
 from torpor.protocol.grpc import codec
 from torpor.protocol.grpc.codec import Request, Response
@@ -111,7 +110,7 @@ class Service:
     async def model_infer(self, request: Request) -> Response:
         served = self._models.find(request.message.model_name, request.message.model_version or None)
         with served.used() as held:
-            return await self._inference.run(served, partial(_infer, served, held, request), request.length)
+            return await self._inference.run(served, held, partial(_infer, served, held, request), request.length)
 
     async def model_stream_infer(self, requests: AsyncIterator[bytes]) -> AsyncGenerator[Message, None]:
         """Answer each in its turn; an error is an answer, and the stream goes on. Raises what `requests` raises."""
@@ -139,7 +138,9 @@ class Service:
         with served.used() as held:
             wants_final = codec.parameters(asked.parameters).get(WANTS_FINAL) is True
             if held.streams is None:
-                response = await self._inference.run(served, partial(_infer, served, held, request), request.length)
+                response = await self._inference.run(
+                    served, held, partial(_infer, served, held, request), request.length
+                )
                 if wants_final:
                     response.message.parameters[FINAL].bool_param = True
                 yield response
@@ -175,11 +176,9 @@ def details(words: str) -> str:
     return f"{encoded[:DETAILS_BYTES].decode(errors='ignore')}…"
 
 
-def _infer(served: Served, held: Held, request: Request, laps: Laps) -> Response:
+def _infer(served: Served, held: Held, request: Request) -> Computing[Response]:
     asked = codec.decode(request)
-    laps.decoded_ns = time.perf_counter_ns()
-    outputs = computed(held, asked, laps)
-    laps.inferred_ns = time.perf_counter_ns()
+    outputs = yield checked(held, asked)
     return _encoded(served, held, asked, outputs)
 
 
