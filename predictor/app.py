@@ -12,7 +12,6 @@ from predictor.counters import Counters
 from predictor.endpoints.app import build
 from predictor.endpoints.grpc.beside import Beside, Either
 from predictor.endpoints.inference import Inference
-from predictor.endpoints.workers import Workers
 from predictor.lastwords import say_why
 from predictor.loading.held import Held
 from predictor.loading.progress import Progress
@@ -21,6 +20,7 @@ from predictor.models import Models
 from predictor.repository import Load, Repository
 from predictor.served import Served
 from predictor.settings import ADMIN_HOST, ADMIN_PORT, Settings
+from predictor.workers import Workers
 from torpor.aio.clock import Clock, SystemClock
 from torpor.errors import LoadError
 from torpor.web.listen import listening

@@ -120,6 +120,14 @@ def computed(computing: Computing[T], ask: Callable[[Call], Any]) -> T:
     return written(computing, answer)
 
 
+def started(computing: Computing[T]) -> tuple[Call | None, T | None]:
+    """Return the call, or, where there is none, what goes to the client."""
+    try:
+        return next(computing), None
+    except StopIteration as ended:
+        return None, ended.value
+
+
 def written(computing: Computing[T], answer: Any) -> T:
     """Return what goes to the client for what the model has answered."""
     try:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from torpor.errors import ModelError
 
 if TYPE_CHECKING:  # numpy costs 60 ms, which the endpoints do not pay before they listen
+    from predictor.batching.options import Batching
     from torpor.protocol.tensors import Tensor
 
 
@@ -103,6 +104,15 @@ class NamesClasses(Protocol):
     @property
     def labels(self) -> Mapping[str, Sequence[str]]:
         """By output, the names of its classes in order; outputs without names are not in it."""
+
+
+@runtime_checkable
+class Batches(Protocol):
+    """A model that may say how its requests become batches."""
+
+    @property
+    def batching(self) -> Batching | None:
+        """By which rules; None: each is computed alone."""
 
 
 @runtime_checkable

@@ -26,7 +26,7 @@ class Served:
         self.progress = progress
         self.statistics = Statistics()
         self.turns = Turns()
-        self.pace = Pace()
+        self._forget()
         self.is_unloaded = False
         """It was here, and somebody has sent it away."""
         self._open: _Open | None = None
@@ -82,9 +82,13 @@ class Served:
     def replace(self, held: Held, progress: Progress) -> Retired:
         """Answer with another one from now on; returns what answered before."""
         old, self._open = self._open, _Open(held)
-        self.pace = Pace()  # of another model nothing is known
+        self._forget()
         self.progress, self.is_unloaded = progress, False
         return Retired(old)
+
+    def _forget(self) -> None:
+        """Of another model nothing is known."""
+        self.pace, self.reading, self.writing = Pace(), Pace(), Pace()
 
     def unload(self) -> Retired:
         """Answer no more."""

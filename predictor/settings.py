@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from predictor.allowed import ALLOWED_SOURCES, Allowed, canonical
+from predictor.batching.options import Batching
+from predictor.batching.read import OPTIONS, read_batching
 from predictor.loading.source import Source
 from predictor.storage import settings as storage
 from torpor import settings as read
@@ -25,6 +27,8 @@ ADMIN_HOST = "TORPOR_PREDICTOR_ADMIN_HOST"
 ADMIN_PORT = "TORPOR_PREDICTOR_ADMIN_PORT"
 ADMIN_TOKEN = "TORPOR_PREDICTOR_ADMIN_TOKEN"  # noqa: S105  # the variable's name
 
+_BATCHING = tuple(option for option in OPTIONS if option != "padding")
+"""Of these each has a variable; what is filled with what, only a model knows."""
 LOOPBACK = "127.0.0.1"
 DEFAULT_MAX_BODY_BYTES = 256 * 1024 * 1024
 DEFAULT_GRACE_S = 300
@@ -122,7 +126,20 @@ def _source(environ: Mapping[str, str]) -> Source:
         model_dir=_model_dir(environ),
         allow_pickle=read.flag("TORPOR_ALLOW_PICKLE", allow_pickle) if allow_pickle else False,
         storage=storage.read(environ),
+        batching=_batching(environ),
     )
+
+
+def _batching(environ: Mapping[str, str]) -> Batching | None:
+    given = {option: environ[key] for option in _BATCHING if (key := _batching_key(option)) in environ}
+    try:
+        return read_batching(given, _batching_key)
+    except InvalidInputError as error:
+        raise SettingError(error.field, error.value, error.allowed) from error
+
+
+def _batching_key(option: str) -> str:
+    return f"TORPOR_PREDICTOR_{option.upper()}"
 
 
 def _admin(environ: Mapping[str, str]) -> Admin | None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
+
+from starlette.requests import ClientDisconnect
+
+from torpor.errors import DeadlineError, ModelError, QueueFullError, UnavailableError
 
 
 @dataclass(slots=True)
@@ -33,12 +38,38 @@ class Lap:
         return {"count": self.count, "ns": self.total_ns}
 
 
+MOST_SIZES = 256
+"""Of batches whose times are kept apart."""
+
+
+@dataclass(slots=True)
+class Batches:
+    """Executions of one size, and where their time went."""
+
+    compute_input: Lap = field(default_factory=Lap)
+    compute_infer: Lap = field(default_factory=Lap)
+    compute_output: Lap = field(default_factory=Lap)
+
+    def document(self, size: int) -> dict[str, Any]:
+        """Return one entry of `batch_stats`."""
+        return {
+            "batch_size": size,
+            "compute_input": self.compute_input.document(),
+            "compute_infer": self.compute_infer.document(),
+            "compute_output": self.compute_output.document(),
+        }
+
+
 @dataclass(slots=True)
 class Statistics:
     """Of one version of one model, since it was made. Belongs to the event loop."""
 
     inferences: int = 0
     executions: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
+    """Requests by the reason, in Triton's words."""
+    batches: dict[int, Batches] = field(default_factory=dict)
+    """Executions by how many rows they had."""
     last_at_ms: int = 0
     """Since 1970."""
     success: Lap = field(default_factory=Lap)
@@ -48,10 +79,21 @@ class Statistics:
     compute_infer: Lap = field(default_factory=Lap)
     compute_output: Lap = field(default_factory=Lap)
 
+    def executed(self, laps: Laps) -> None:
+        """Count one execution of the model, for one request or more."""
+        self.executions += 1
+        batch = self.batches.get(laps.rows)
+        if batch is None:
+            if len(self.batches) >= MOST_SIZES:  # sizes come from clients
+                return
+            batch = self.batches[laps.rows] = Batches()
+        batch.compute_input.add(laps.decoded_ns - laps.began_ns)
+        batch.compute_infer.add(laps.inferred_ns - laps.decoded_ns)
+        batch.compute_output.add(laps.encoded_ns - laps.inferred_ns)
+
     def succeeded(self, arrived_ns: int, laps: Laps, now_ms: int) -> None:
         """Count one request that was answered: `arrived_ns` is when it began to wait for a thread."""
         self.inferences += laps.rows
-        self.executions += 1
         self.last_at_ms = now_ms
         self.success.add(laps.encoded_ns - arrived_ns)
         self.queue.add(laps.began_ns - arrived_ns)
@@ -59,9 +101,10 @@ class Statistics:
         self.compute_infer.add(laps.inferred_ns - laps.decoded_ns)
         self.compute_output.add(laps.encoded_ns - laps.inferred_ns)
 
-    def failed(self, nanoseconds: int) -> None:
+    def failed(self, nanoseconds: int, error: Exception) -> None:
         """Count one request that was not."""
         self.fail.add(nanoseconds)
+        self.failures[_reason(error)] += 1
 
     def document(self, name: str, version: str) -> dict[str, Any]:
         """Return one entry of `model_stats`."""
@@ -82,6 +125,14 @@ class Statistics:
                 "cache_hit": nothing,
                 "cache_miss": nothing,
             },
-            "batch_stats": [],
+            "batch_stats": [each.document(size) for size, each in sorted(self.batches.items())],
             "memory_usage": [],
         }
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, QueueFullError | DeadlineError | UnavailableError):
+        return "REJECTED"
+    if isinstance(error, ClientDisconnect):
+        return "CANCELED"
+    return "BACKEND" if isinstance(error, ModelError) else "OTHER"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 from torpor.errors import UnavailableError
 
@@ -15,6 +16,8 @@ class Turns:
         self._limit = limit
         self._taken = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self.on_resize: Callable[[], None] | None = None
+        """Is to know of another limit: who has turns of its own by it."""
 
     @property
     def limit(self) -> int | None:
@@ -34,14 +37,20 @@ class Turns:
         if limit == 0:
             for each in self._waiting:
                 if not each.done():
-                    each.set_exception(_none())
+                    each.set_exception(no_turns())
             self._waiting.clear()
         self._assign()
+        if self.on_resize is not None:
+            self.on_resize()
+
+    def require(self) -> None:
+        """Raise UnavailableError where there are no turns at all."""
+        if self._limit == 0:
+            raise no_turns()
 
     async def __aenter__(self) -> None:
         """Wait for a turn, which lasts as long as the block; raises UnavailableError where there are none at all."""
-        if self._limit == 0:
-            raise _none()
+        self.require()
         if self._has_room and not self._waiting:
             self._taken += 1
         else:
@@ -78,5 +87,6 @@ class Turns:
                 call.set_result(None)
 
 
-def _none() -> UnavailableError:
+def no_turns() -> UnavailableError:
+    """Return what is told to those who wait for a turn that nobody has."""
     return UnavailableError("this model has no workers; whoever manages it scales them up")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
+from predictor.batching.options import Batching
 from predictor.model import (
+    Batches,
     CountsTokens,
     Explains,
     Handles,
@@ -13,16 +16,20 @@ from predictor.model import (
     Model,
     NamesClasses,
     SaysVersion,
+    Signature,
     Streams,
     TakesParameters,
 )
+
+if TYPE_CHECKING:
+    from predictor.batching.batcher import Batcher
 
 
 class Held:
     """An open model. Its abilities are looked up once: to ask a Protocol costs 10 µs, each time."""
 
-    def __init__(self, model: Model, resources: ExitStack | None = None) -> None:
-        """`resources` closes the model, then gives back its files."""
+    def __init__(self, model: Model, resources: ExitStack | None = None, batching: Batching | None = None) -> None:
+        """`resources` closes the model, then gives back its files. `batching` goes before what the model says."""
         self.model = model
         self.signature = model.signature
         self.outputs = tuple([each.name for each in self.signature.outputs])
@@ -34,9 +41,19 @@ class Held:
         self.counts_tokens = model if isinstance(model, CountsTokens) else None
         self.labels: Mapping[str, Sequence[str]] = model.labels if isinstance(model, NamesClasses) else {}
         self.version = model.version if isinstance(model, SaysVersion) else None
+        self.batching = batching or (model.batching if isinstance(model, Batches) else None)
+        """How requests become batches; None: each is computed alone."""
+        self.joins = _joins(model.signature)
+        self.batcher: Batcher | None = None
+        """Who does so; whoever computes makes it when it is first needed."""
         self._resources = resources
 
     def close(self) -> None:
         """Give memory and files back; blocks."""
         if self._resources is not None:
             self._resources.close()
+
+
+def _joins(signature: Signature) -> bool:
+    """Tell whether tensors may be joined along the first axis: it counts rows, as many as one likes, everywhere."""
+    return all(each.shape[:1] == (-1,) for each in (*signature.inputs, *signature.outputs))

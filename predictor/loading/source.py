@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from predictor.batching.options import Batching
 from predictor.storage.settings import StorageSettings
 
 
@@ -19,3 +20,5 @@ class Source:
     """Where what cannot be used in place is put, in a folder of its own, for as long as the model is open."""
     allow_pickle: bool = False
     storage: StorageSettings = field(default_factory=StorageSettings)
+    batching: Batching | None = None
+    """How its requests become batches; None: as the model itself says."""

@@ -17,10 +17,11 @@ import orjson
 
 from predictor.model import Model, Signature
 from predictor.runtimes.runtime import Files
-from predictor.runtimes.userclass import SCRIPT, Method, arrays, declared, labels, outputs
+from predictor.runtimes.userclass import SCRIPT, Method, arrays, batching, declared, labels, outputs
 from torpor.errors import InvalidInputError, LoadError, ModelError, NotFoundError
 
 if TYPE_CHECKING:
+    from predictor.batching.options import Batching
     from torpor.protocol.tensors import Tensor
 
 log = logging.getLogger(__name__)
@@ -62,15 +63,16 @@ class PythonClass:
 
 
 class PythonModel:
-    """Fits `Model`, `TakesParameters`, `Explains`, `Streams`, `NamesClasses` and `CountsTokens`: what the class has."""
+    """Fits `Model`, and of what models may be able to do, whatever the class has."""
 
     def __init__(self, instance: Any, folder: str) -> None:
-        """Raises InvalidInputError where `inputs`, `outputs` or `labels` of the class are not as they must be."""
+        """Raises InvalidInputError where an attribute of the class that says what it is like is not as it must be."""
         self._instance = instance
         self._folder = folder
         self._methods = {name: Method(instance, name) for name in ("predict", "infer", "explain", "stream")}
         self._signature = declared(instance)
         self._labels = labels(instance, self._signature)
+        self._batching = batching(instance)
 
     @property
     def signature(self) -> Signature:
@@ -80,6 +82,10 @@ class PythonModel:
     @property
     def labels(self) -> Mapping[str, Sequence[str]]:
         return self._labels
+
+    @property
+    def batching(self) -> Batching | None:
+        return self._batching
 
     @property
     def explains(self) -> bool:

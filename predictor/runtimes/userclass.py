@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from predictor.batching.options import Batching
+from predictor.batching.read import read_batching
 from predictor.model import Signature, TensorSpec
 from torpor.errors import InvalidInputError, ModelError, TorporError
 
@@ -89,6 +91,16 @@ def declared(instance: Any) -> Signature:
     if inputs or callable(getattr(instance, "infer", None)):
         return Signature(PLATFORM, inputs, outputs_)
     return _ANYTHING
+
+
+def batching(instance: Any) -> Batching | None:
+    """Return how the attribute `batching` says that requests become batches; raises InvalidInputError."""
+    found = getattr(instance, "batching", None)
+    if found is None:
+        return None
+    if not isinstance(found, dict):
+        raise InvalidInputError("batching", found, 'use a dict, for instance {"max_batch_size": 16}')
+    return read_batching(found, lambda option: f"batching[{option!r}]")
 
 
 def labels(instance: Any, signature: Signature) -> Mapping[str, Sequence[str]]:

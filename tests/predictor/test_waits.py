@@ -11,7 +11,6 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from predictor.counters import LATELY_S, Counters, Waits
-from predictor.endpoints.workers import Workers
 from predictor.export import exposition
 from predictor.loading.held import Held
 from predictor.loading.progress import Progress
@@ -19,6 +18,7 @@ from predictor.models import Models
 from predictor.runtimes.python import PythonClass
 from predictor.runtimes.runtime import Files
 from predictor.served import Served
+from predictor.workers import Workers
 from tests.support.clock import FakeClock
 from tests.support.until import until
 

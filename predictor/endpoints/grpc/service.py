@@ -110,7 +110,9 @@ class Service:
     async def model_infer(self, request: Request) -> Response:
         served = self._models.find(request.message.model_name, request.message.model_version or None)
         with served.used() as held:
-            return await self._inference.run(served, held, partial(_infer, served, held, request), request.length)
+            return await self._inference.execution.run(
+                served, held, partial(_infer, served, held, request), request.length
+            )
 
     async def model_stream_infer(self, requests: AsyncIterator[bytes]) -> AsyncGenerator[Message, None]:
         """Answer each in its turn; an error is an answer, and the stream goes on. Raises what `requests` raises."""
@@ -138,14 +140,14 @@ class Service:
         with served.used() as held:
             wants_final = codec.parameters(asked.parameters).get(WANTS_FINAL) is True
             if held.streams is None:
-                response = await self._inference.run(
+                response = await self._inference.execution.run(
                     served, held, partial(_infer, served, held, request), request.length
                 )
                 if wants_final:
                     response.message.parameters[FINAL].bool_param = True
                 yield response
                 return
-            steps = self._inference.run_steps(served, partial(_stream, served, held, request))
+            steps = self._inference.execution.run_steps(served, partial(_stream, served, held, request))
             async with contextlib.aclosing(steps) as given:
                 async for response in given:
                     if wants_final:

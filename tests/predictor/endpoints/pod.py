@@ -12,11 +12,11 @@ from typing import Any
 
 import httpx
 
+from predictor.batching.options import Batching
 from predictor.counters import Counters
 from predictor.endpoints.app import build
 from predictor.endpoints.grpc.beside import Beside, Either
 from predictor.endpoints.inference import Inference
-from predictor.endpoints.workers import Workers
 from predictor.loading.held import Held
 from predictor.loading.progress import Progress
 from predictor.loading.source import Source
@@ -25,6 +25,7 @@ from predictor.models import Models
 from predictor.repository import Repository
 from predictor.served import Served
 from predictor.settings import Events, Settings
+from predictor.workers import Workers
 from tests.support.clock import FakeClock
 from torpor.aio.clock import Clock, SystemClock
 from torpor.protocol.tensors import Tensor
@@ -58,6 +59,7 @@ class Doubler:
     def infer(self, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
         self.before()
         (x,) = inputs
+        self.computed.append(x.array.tolist())
         return Tensor("double", x.array * 2), Tensor("negative", -x.array)
 
     def warm(self) -> None:
@@ -105,6 +107,7 @@ class Pod:
     model: Doubler
     server: Server
     beside: Beside
+    batching: Batching | None = None
 
     @property
     def progress(self) -> Progress:
@@ -133,12 +136,18 @@ class Pod:
     def loaded(self) -> None:
         """The model is warm from now on."""
         self.progress.ready()
-        self.served.hold(Held(self.model))
+        self.served.hold(Held(self.model, batching=self.batching))
 
 
 @contextlib.asynccontextmanager
 async def running(
-    *, threads: int = 2, loaded: bool = True, is_controlled: bool = True, events: Events = EVENTS, inline: bool = False
+    *,
+    threads: int = 2,
+    loaded: bool = True,
+    is_controlled: bool = True,
+    events: Events = EVENTS,
+    inline: bool = False,
+    batching: Batching | None = None,
 ) -> AsyncIterator[Pod]:
     """Serve a model called `m` while the block runs; nothing of it is left afterwards.
 
@@ -166,7 +175,7 @@ async def running(
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         await started.wait()
         async with beside.offered(), httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as http:
-            pod = Pod(http, port, served, models, counters, model, server, beside)
+            pod = Pod(http, port, served, models, counters, model, server, beside, batching)
             pod.reset(loaded=loaded)
             yield pod
         server.end()

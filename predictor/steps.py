@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 from starlette.types import Receive
 
-from predictor.endpoints.workers import Workers
+from predictor.workers import Workers
 
 T = TypeVar("T")
 

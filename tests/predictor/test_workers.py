@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from predictor.counters import Waits
-from predictor.endpoints.workers import Workers
+from predictor.workers import Workers
 from tests.support.until import until
 from torpor.aio.clock import SystemClock
 from torpor.errors import ModelError

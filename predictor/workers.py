@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
@@ -33,11 +34,12 @@ class Workers:
         """`waits` is told how long jobs wait for a thread."""
         self._waits = waits
         self._clock = clock
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._limit = threads
         self._threads = 0
+        self._lock = threading.Lock()
         self._busy = 0
-        """Jobs that are in the queue or with a thread."""
+        """Jobs that are in the queue or with a thread; changed under the lock."""
 
     async def run(self, work: Callable[[], T], receive: Receive | None = None) -> T:
         """Return what `work` does, computed in a thread; raises ClientDisconnect when `receive` says that nobody waits.
@@ -48,18 +50,26 @@ class Workers:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[T] = loop.create_future()
         number = self._waits.enter(self._clock.monotonic())
-        self._put(_Job(number, work, done, loop))
-        watch = None if receive is None else _Watch(done, receive)
+        self.start(partial(self._compute, _Job(number, work, done, loop)))
         try:
-            return await done
-        except asyncio.CancelledError:
-            if watch is not None and watch.is_gone:
-                raise ClientDisconnect from None
-            raise
+            return await answered(done, receive)
         finally:
             self._waits.left(number)
-            if watch is not None:
-                watch.end()
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether a job waits for a thread."""
+        return not self._jobs.empty()
+
+    def start(self, job: Callable[[], None]) -> None:
+        """Have a thread do it, which tells nobody; it must not raise."""
+        with self._lock:
+            self._busy += 1
+        if self._busy > self._threads and self._threads < self._limit:
+            self._threads += 1
+            # A daemon: who ends the process does not wait for a model.
+            threading.Thread(target=self._work, name=f"compute-{self._threads}", daemon=True).start()
+        self._jobs.put(job)
 
     def close(self) -> None:
         """Start no further job; does not wait for those that run."""
@@ -69,39 +79,57 @@ class Workers:
         for _ in range(self._threads):
             self._jobs.put(None)
 
-    def _put(self, job: _Job) -> None:
-        self._busy += 1
-        if self._busy > self._threads and self._threads < self._limit:
-            self._threads += 1
-            # A daemon: who ends the process does not wait for a model.
-            threading.Thread(target=self._work, name=f"compute-{self._threads}", daemon=True).start()
-        self._jobs.put(job)
-
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
-            result, error = None, None
-            if not job.done.cancelled():
-                self._waits.begun(job.number, self._clock.monotonic())
-                try:
-                    result = job.work()
-                except BaseException as raised:  # a model's sys.exit() is an answer too, and must not end the thread
-                    error = raised
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
-                job.loop.call_soon_threadsafe(self._settle, job, result, error)
-            del job, result, error  # a thread that waits holds no tensors
+            try:
+                job()
+            finally:
+                with self._lock:
+                    self._busy -= 1
+            del job  # a thread that waits holds no tensors
 
-    def _settle(self, job: _Job, result: Any, error: BaseException | None) -> None:
-        self._busy -= 1
-        if job.done.done():
-            return
-        if error is None:
-            job.done.set_result(result)
-        elif isinstance(error, Exception) and not isinstance(error, StopIteration):
-            job.done.set_exception(error)
-        else:  # an event loop would end by it
-            told = ModelError(f"the model raised {type(error).__name__}")
-            told.__cause__ = error
-            job.done.set_exception(told)
+    def _compute(self, job: _Job) -> None:
+        result, error = None, None
+        if not job.done.cancelled():
+            self._waits.begun(job.number, self._clock.monotonic())
+            try:
+                result = job.work()
+            except BaseException as raised:  # a model's sys.exit() is an answer too, and must not end the thread
+                error = raised
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+            job.loop.call_soon_threadsafe(_settle, job, result, error)
+
+
+def _settle(job: _Job, result: Any, error: BaseException | None) -> None:
+    if job.done.done():
+        return
+    if error is None:
+        job.done.set_result(result)
+    else:
+        job.done.set_exception(tellable(error))
+
+
+def tellable(error: BaseException) -> Exception:
+    """Return what a model has raised as what may be raised in an event loop, which would end by the rest."""
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    told = ModelError(f"the model raised {type(error).__name__}")
+    told.__cause__ = error
+    return told
+
+
+async def answered(done: asyncio.Future[T], receive: Receive | None = None) -> T:
+    """Return what comes; raises ClientDisconnect when `receive` says that nobody waits for it any more."""
+    watch = None if receive is None else _Watch(done, receive)
+    try:
+        return await done
+    except asyncio.CancelledError:
+        if watch is not None and watch.is_gone:
+            raise ClientDisconnect from None
+        raise
+    finally:
+        if watch is not None:
+            watch.end()
 
 
 class _Job:

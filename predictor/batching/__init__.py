@@ -1,0 +1,1 @@
+"""Several requests in one execution of a model: when, which, and how they are put together."""

@@ -1,0 +1,144 @@
+"""Several calls as one: which fit each other, how they are joined, and whose share of the answer is whose.
+
+Imported with the first batch: it brings numpy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
+
+from predictor.calls import Call, Handle, Infer, Predict
+from predictor.loading.held import Held
+from predictor.model import TakesParameters
+from torpor.errors import ModelError
+from torpor.protocol.tensors import Tensor
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Padding = Mapping[str, float]
+
+RESERVED = frozenset({"priority", "timeout"})
+"""Parameters that are about waiting, and no business of the model's."""
+
+
+def key_of(call: Call, held: Held, padding: Padding) -> Hashable:
+    """Return what calls have in common that may be joined; None: this one is executed alone."""
+    if isinstance(call, Predict):
+        return ("predict", _parameters_key(call.parameters, held.takes_parameters))
+    if isinstance(call, Infer) and held.joins:
+        return _tensors_key(call, held, padding)
+    if isinstance(call, Handle):
+        return ("handle", call.explain)
+    return None
+
+
+def joined(calls: Sequence[Call], held: Held, padding: Padding) -> Sequence[Any]:
+    """Return the answer to each call, computed at once; they have one key. Raises what the model raises, ModelError."""
+    first = calls[0]
+    if isinstance(first, Predict):
+        return _predicted([each for each in calls if isinstance(each, Predict)], held)
+    if isinstance(first, Infer):
+        return _inferred([each for each in calls if isinstance(each, Infer)], held, padding)
+    assert isinstance(first, Handle)  # noqa: S101  # no other has a key
+    assert held.handles is not None  # noqa: S101  # nor that without
+    requests = [each.request for each in calls if isinstance(each, Handle)]
+    return held.handles.handle(requests, explain=first.explain)
+
+
+def _predicted(calls: Sequence[Predict], held: Held) -> Sequence[Any]:
+    rows = [row for call in calls for row in call.instances]
+    answers = Predict(rows, _passed_on(calls[0].parameters)).alone(held)
+    _check_rows("predictions", len(answers), len(rows))
+    ends = np.cumsum([call.rows for call in calls]).tolist()
+    return [answers[end - call.rows : end] for call, end in zip(calls, ends, strict=True)]
+
+
+def _tensors_key(call: Infer, held: Held, padding: Padding) -> Hashable:
+    inputs = call.request.inputs
+    rows = call.rows
+    if not rows or any(not each.shape or each.shape[0] != rows for each in inputs):
+        return None
+    shapes = tuple(
+        [(each.name, each.datatype, len(each.shape) if each.name in padding else each.shape[1:]) for each in inputs]
+    )
+    return ("infer", shapes, _parameters_key(call.request.parameters, held.takes_parameters))
+
+
+def _parameters_key(parameters: Mapping[str, Any], reader: TakesParameters | None) -> bytes:
+    if not parameters or reader is None:
+        return b""
+    return orjson.dumps(_passed_on(parameters), option=orjson.OPT_SORT_KEYS, default=repr)
+
+
+def _passed_on(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name: value for name, value in parameters.items() if name not in RESERVED}
+
+
+def _inferred(calls: Sequence[Infer], held: Held, padding: Padding) -> Sequence[Sequence[Tensor]]:
+    inputs = tuple(
+        [
+            Tensor(given.name, _concatenated([call.request.inputs[index].array for call in calls], padding, given.name))
+            for index, given in enumerate(calls[0].request.inputs)
+        ]
+    )
+    parameters = _passed_on(calls[0].request.parameters)
+    if parameters and held.takes_parameters is not None:
+        outputs = held.takes_parameters.infer_with(inputs, parameters)
+    else:
+        outputs = held.model.infer(inputs)
+    rows = inputs[0].shape[0]
+    for each in outputs:
+        _check_rows(f"output {each.name!r}", each.shape[0] if each.shape else 0, rows)
+    longest = {axis: length for each in inputs if each.name in padding for axis, length in _padded_axes(each.array)}
+    shares: list[Sequence[Tensor]] = []
+    start = 0
+    for call in calls:
+        end = start + call.rows
+        own = {
+            axis: length
+            for each in call.request.inputs
+            if each.name in padding
+            for axis, length in _padded_axes(each.array)
+        }
+        shares.append([Tensor(each.name, _share(each.array[start:end], own, longest)) for each in outputs])
+        start = end
+    return shares
+
+
+def _concatenated(arrays: Sequence[NDArray[Any]], padding: Padding, name: str) -> NDArray[Any]:
+    """Return them one after the other; padded ones are as long as the longest."""
+    if name not in padding or all(each.shape[1:] == arrays[0].shape[1:] for each in arrays):
+        return np.concatenate(arrays)
+    shape = [max(lengths) for lengths in zip(*(each.shape[1:] for each in arrays), strict=True)]
+    fill: Any = b"" if arrays[0].dtype.kind in "OUS" else padding[name]
+    whole = np.full((sum(len(each) for each in arrays), *shape), fill, arrays[0].dtype)
+    start = 0
+    for each in arrays:
+        whole[(slice(start, start + len(each)), *(slice(length) for length in each.shape[1:]))] = each
+        start += len(each)
+    return whole
+
+
+def _padded_axes(array: NDArray[Any]) -> Sequence[tuple[int, int]]:
+    """Return (axis, length) of all axes but the first."""
+    return list(enumerate(array.shape))[1:]
+
+
+def _share(rows: NDArray[Any], own: Mapping[int, int], longest: Mapping[int, int]) -> NDArray[Any]:
+    """Return a request's part of an output: along axes that have become longer by padding, only its own length."""
+    cuts = [
+        slice(own[axis]) if length == longest.get(axis) and own[axis] < length else slice(None)
+        for axis, length in enumerate(rows.shape)
+        if axis
+    ]
+    return rows[(slice(None), *cuts)] if own else rows
+
+
+def _check_rows(what: str, got: int, wanted: int) -> None:
+    if got != wanted:
+        raise ModelError(f"{what}: the model gave {got} rows for the {wanted} of a batch")

@@ -1,0 +1,192 @@
+"""Run what a protocol asks of a model: in a thread, on the loop where that is always done at once, or in a batch."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator
+from functools import partial
+from typing import Any, TypeVar
+
+from starlette.types import Receive
+
+from predictor.calls import Call, Computing, computed, failed, started, written
+from predictor.counters import Waits
+from predictor.loading.held import Held
+from predictor.pace import Pace
+from predictor.served import Served
+from predictor.statistics import Laps
+from predictor.steps import Steps
+from predictor.workers import Workers, tellable
+from torpor.aio.clock import Clock
+
+T = TypeVar("T")
+
+
+class Execution:
+    """Belongs to the event loop."""
+
+    def __init__(self, workers: Workers, waits: Waits, clock: Clock, is_alone: Callable[[], bool]) -> None:
+        """`is_alone` says that one request at most is here: then what is always brief is computed on the loop itself.
+
+        Of many at once, a thread computes one after the other while the loop reads and writes: the code of each stays
+        in the processor's caches, which is worth more (measured: a quarter) than the way to the thread costs.
+        """
+        self._workers = workers
+        self._waits = waits
+        self._clock = clock
+        self._is_alone = is_alone
+
+    async def run(
+        self,
+        served: Served,
+        held: Held,
+        begin: Callable[[], Computing[T]],
+        length: int,
+        receive: Receive | None = None,
+    ) -> T:
+        """Return what is computed, counted in the model's statistics; raises what it raises.
+
+        `length` is that of the request, in bytes. `receive` says when the client has left.
+        """
+        arrived_ns = time.perf_counter_ns()
+        laps = Laps()
+        is_batched = held.batching is not None and not (self._is_brief(served, length) and _is_idle(held))
+        try:
+            if is_batched:
+                result = await self._batched(served, held, begin, length, laps, receive)
+            else:
+                result = await self._separately(served, held, begin, length, laps, receive)
+        except Exception as error:
+            served.statistics.failed(time.perf_counter_ns() - arrived_ns, error)
+            raise
+        if not is_batched:
+            served.statistics.executed(laps)
+        served.statistics.succeeded(arrived_ns, laps, int(self._clock.wall() * 1000))
+        return result
+
+    async def run_steps(
+        self, served: Served, work: Callable[[], Iterator[T]], receive: Receive | None = None
+    ) -> AsyncGenerator[T, None]:
+        """As `run`, bit by bit."""
+        arrived_ns = time.perf_counter_ns()
+        try:
+            async with served.turns:
+                laps = Laps(began_ns=time.perf_counter_ns())
+                async with contextlib.aclosing(Steps(self._workers, work, receive).given()) as given:
+                    async for step in given:
+                        yield step
+        except Exception as error:
+            served.statistics.failed(time.perf_counter_ns() - arrived_ns, error)
+            raise
+        laps.decoded_ns = laps.began_ns
+        laps.inferred_ns = laps.encoded_ns = time.perf_counter_ns()
+        served.statistics.executed(laps)
+        served.statistics.succeeded(arrived_ns, laps, int(self._clock.wall() * 1000))
+
+    def _is_brief(self, served: Served, length: int) -> bool:
+        return served.pace.is_brief(length) and self._is_alone()
+
+    async def _separately(
+        self,
+        served: Served,
+        held: Held,
+        begin: Callable[[], Computing[T]],
+        length: int,
+        laps: Laps,
+        receive: Receive | None,
+    ) -> T:
+        """Read, ask and write as one job."""
+
+        def ask(call: Call) -> Any:
+            laps.decoded_ns, laps.rows = time.perf_counter_ns(), call.rows
+            answer = call.alone(held)
+            laps.inferred_ns = time.perf_counter_ns()
+            return answer
+
+        def job() -> T:
+            laps.began_ns = time.perf_counter_ns()
+            result = computed(begin(), ask)
+            laps.encoded_ns = time.perf_counter_ns()
+            return result
+
+        on_loop = False
+        try:
+            async with served.turns:
+                on_loop = self._is_brief(served, length)
+                return _here(job) if on_loop else await self._workers.run(job, receive)
+        finally:
+            ended_ns = laps.encoded_ns or time.perf_counter_ns()
+            if laps.began_ns:
+                served.pace.took((ended_ns - laps.began_ns) / 1e9, on_loop=on_loop)
+
+    async def _batched(
+        self,
+        served: Served,
+        held: Held,
+        begin: Callable[[], Computing[T]],
+        length: int,
+        laps: Laps,
+        receive: Receive | None,
+    ) -> T:
+        """Read and write for each, ask for many at once."""
+        served.turns.require()
+        computing = begin()
+        call, result = await self._briefly(served.reading, length, partial(started, computing))
+        if call is None:
+            return result  # type: ignore[return-value]  # then it has ended by this
+        laps.rows = call.rows
+        batcher = held.batcher or self._batcher(served, held)
+        try:
+            answer = await batcher.answer(call, laps, receive)
+        except Exception as error:
+            return failed(computing, error)
+        served.pace.took((laps.inferred_ns - laps.began_ns) / 1e9, on_loop=False)
+        reply = await self._briefly(served.writing, length, partial(written, computing, answer))
+        laps.encoded_ns = time.perf_counter_ns()
+        return reply
+
+    async def _briefly(self, pace: Pace, length: int, work: Callable[[], T]) -> T:
+        """Do what seldom takes long: here where it never has, else in a thread."""
+        if pace.is_brief(length):
+            began_s = time.thread_time()
+            result = work()
+            pace.took(time.thread_time() - began_s, on_loop=True)
+            return result
+
+        def job() -> tuple[T, float]:
+            began_s = time.thread_time()
+            result = work()
+            return result, time.thread_time() - began_s
+
+        result, seconds = await self._workers.run(job)
+        pace.took(seconds, on_loop=False)
+        return result
+
+    def _batcher(self, served: Served, held: Held) -> Any:
+        from predictor.batching.batcher import Batcher  # noqa: PLC0415  # few models have one
+
+        assert held.batching is not None  # noqa: S101  # who calls has asked
+        turns = served.turns
+        held.batcher = Batcher(
+            held, held.batching, self._workers, self._waits, self._clock, served.statistics, lambda: turns.limit
+        )
+        turns.on_resize = held.batcher.look
+        return held.batcher
+
+
+def _is_idle(held: Held) -> bool:
+    return held.batcher is None or held.batcher.is_idle
+
+
+def _here(job: Callable[[], T]) -> T:
+    """Run the job on the loop's own thread, as in one that has no loop: a model may use asyncio.run()."""
+    loop = asyncio.get_running_loop()
+    asyncio._set_running_loop(None)  # noqa: SLF001  # exported for those who run loops
+    try:
+        return job()
+    except (SystemExit, KeyboardInterrupt, StopIteration) as error:
+        raise tellable(error) from error
+    finally:
+        asyncio._set_running_loop(loop)  # noqa: SLF001
