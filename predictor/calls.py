@@ -35,7 +35,7 @@ Computing = Generator[Call, Any, T]
 """Yields one call, or none, and gets its answer; what the model raises is raised in it. Returns the client's answer."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Predict:
     """V1: one JSON-like prediction for each instance."""
 
@@ -52,7 +52,7 @@ class Predict:
         return held.model.predict(self.instances)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Explain:
     """V1: one JSON-like explanation for each instance."""
 
@@ -67,7 +67,7 @@ class Explain:
         return held.explains.explain(self.instances)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Infer:
     """V2: tensors in, tensors out. `checked` in predictor/endpoints/v2compute.py makes it."""
 
@@ -85,7 +85,7 @@ class Infer:
         return held.model.infer(self.request.inputs)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Handle:
     """TorchServe: a whole request to a handler, and its whole answer."""
 

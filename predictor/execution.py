@@ -150,13 +150,13 @@ class Execution:
     async def _briefly(self, pace: Pace, length: int, work: Callable[[], T]) -> T:
         """Do what seldom takes long: here where it never has, else in a thread."""
         if pace.is_brief(length):
-            began_s = time.thread_time()
+            began_s = time.perf_counter()
             result = work()
-            pace.took(time.thread_time() - began_s, on_loop=True)
+            pace.took(time.perf_counter() - began_s, on_loop=True)
             return result
 
         def job() -> tuple[T, float]:
-            began_s = time.thread_time()
+            began_s = time.thread_time()  # the model may be at work on the same core meanwhile
             result = work()
             return result, time.thread_time() - began_s
 

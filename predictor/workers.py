@@ -118,9 +118,12 @@ def tellable(error: BaseException) -> Exception:
     return told
 
 
-async def answered(done: asyncio.Future[T], receive: Receive | None = None) -> T:
-    """Return what comes; raises ClientDisconnect when `receive` says that nobody waits for it any more."""
-    watch = None if receive is None else _Watch(done, receive)
+async def answered(done: asyncio.Future[T], receive: Receive | None = None, glance_s: float = GLANCE_S) -> T:
+    """Return what comes; raises ClientDisconnect when `receive` says that nobody waits for it any more.
+
+    It is asked when that takes longer than `glance_s`.
+    """
+    watch = None if receive is None else _Watch(done, receive, glance_s)
     try:
         return await done
     except asyncio.CancelledError:
@@ -149,12 +152,12 @@ class _Job:
 class _Watch:
     """Waits for the client to leave, and then cancels."""
 
-    def __init__(self, computing: asyncio.Future[T], receive: Receive) -> None:
+    def __init__(self, computing: asyncio.Future[T], receive: Receive, glance_s: float) -> None:
         self.is_gone = False
         self._computing = computing
         self._receive = receive
         self._task: asyncio.Task[None] | None = None
-        self._timer = asyncio.get_running_loop().call_later(GLANCE_S, self._begin)
+        self._timer = asyncio.get_running_loop().call_later(glance_s, self._begin)
 
     def end(self) -> None:
         self._timer.cancel()

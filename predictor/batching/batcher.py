@@ -11,7 +11,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+GLANCE_S = 0.1
+"""A client is looked at when it waits for longer than this: to look costs as much as to read its request."""
 TURN_S = 0.1
 """After so long a thread that others wait for lets them go first."""
 
@@ -111,28 +113,21 @@ class Batcher:
         now_s = self._clock.monotonic()
         asked = _Asked(call, self._loop.create_future(), laps, self._waits.enter(now_s))
         entry = Entry(asked, call.rows, wish.key, wish.level, now_s)
+        timer = None
         try:
             with self._lock:
                 self._line.add(entry)
             self.look()
-            with self._timed(entry, wish.timeout_s):
-                return await answered(asked.done, receive)
+            if wish.timeout_s:
+                timer = self._loop.call_later(wish.timeout_s, self._overdue, entry, wish.timeout_s)
+            return await answered(asked.done, receive, GLANCE_S)
         finally:
+            if timer is not None:
+                timer.cancel()
             self._waits.left(asked.number)
-            with self._lock:
-                self._line.drop(entry)
-
-    @contextlib.contextmanager
-    def _timed(self, entry: Entry[_Asked], timeout_s: float) -> Iterator[None]:
-        """Let it wait no longer than that while the block runs; 0 is for ever."""
-        if not timeout_s:
-            yield
-            return
-        timer = self._loop.call_later(timeout_s, self._overdue, entry, timeout_s)
-        try:
-            yield
-        finally:
-            timer.cancel()
+            if entry.is_waiting:  # who was taken is not put back
+                with self._lock:
+                    self._line.drop(entry)
 
     def _overdue(self, entry: Entry[_Asked], timeout_s: float) -> None:
         """Its time to wait is over; what is being executed already is not stopped."""

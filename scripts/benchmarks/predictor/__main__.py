@@ -6,6 +6,10 @@ its first right answer, its memory (PSS of all its processes), then requests a s
 speaks V2 is asked by V2, the others by their own JSON. Figures are medians over the rounds; ratios are to the best of
 the others, in starting and memory to the best that is written in Python.
 
+Workload `mlp`: a network whose weights one row needs as much as sixteen, so that batches pay. All are told to make
+batches of sixteen at most, and those that wait by the clock to do so for 5 ms. Beside them runs the model alone, which
+is the ceiling, and our own server with batching off, which is what one connection should not be slower than.
+
 Workload `tensors`: 16 MB of FP32 there and back by Triton's own clients, HTTP and gRPC, ours beside tritonserver.
 
 Ends with one line of JSON on standard output.
@@ -26,7 +30,7 @@ from statistics import median
 from typing import Any
 
 import psutil
-from peers import PEERS, TORPOR, TRITON, Peer, install, installed, ours
+from peers import HERE, KSERVE, MLP, PEERS, SUM, TORPOR, TRITON, UNBATCHED, Peer, install, installed, ours
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -55,10 +59,12 @@ class Plan:
     load_core: int
 
 
-def sums(plan: Plan, show: Console) -> dict[str, Any]:
-    """Measure workload `sum`; returns the figures."""
+def requests(plan: Plan, show: Console, workload: str) -> dict[str, Any]:
+    """Measure workload `sum` or `mlp`; returns the figures."""
     samples: Samples = defaultdict(lambda: defaultdict(list))
     targets = (ours(ROOT), *plan.peers)
+    if workload == MLP:
+        targets += (ours(ROOT, (("ONE_BY_ONE", "1"),), UNBATCHED),)
     with (
         tempfile.TemporaryDirectory(prefix="torpor-bench-") as name,
         Progress(console=Console(stderr=True)) as progress,
@@ -69,15 +75,26 @@ def sums(plan: Plan, show: Console) -> dict[str, Any]:
             turn = number % len(targets)
             for peer in targets[turn:] + targets[:turn]:
                 progress.update(task, description=f"round {number + 1}: {peer.name}")
-                with running(peer, plan.folder, Path(name) / f"{peer.name}-{number}", plan.server_core) as server:
+                work = Path(name) / f"{peer.name.replace(' ', '-')}-{number}"
+                with running(peer, plan.folder, work, plan.server_core, workload) as server:
                     taken = samples[peer.name]
                     taken["start_s"].append(server.start_s)
                     taken["pss_mib"].append(server.pss_mib())
                     for connections in CONNECTIONS:
-                        _load(server, connections, plan, Path(name), taken)
+                        _load(server, connections, plan, work, workload, taken)
                 progress.advance(task)
-    show.print(_table(samples))
-    return _figures(samples, plan)
+            if workload == MLP:
+                samples[TORPOR]["ceiling"].append(_alone(plan))
+    show.print(_table(samples, workload))
+    return _batched_figures(samples, plan) if workload == MLP else _figures(samples, plan)
+
+
+def _alone(plan: Plan) -> float:
+    """Return the rows a second that the model computes with no server around it."""
+    command = ["taskset", "-c", str(plan.server_core), sys.executable, str(HERE / "alone.py")]
+    environment = {**os.environ, "MODEL": MLP, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return float(done.stdout)
 
 
 def tensors(plan: Plan, show: Console) -> dict[str, Any]:
@@ -106,9 +123,11 @@ def tensors(plan: Plan, show: Console) -> dict[str, Any]:
     return found
 
 
-def _load(server: Running, connections: int, plan: Plan, folder: Path, taken: dict[str, list[float]]) -> None:
-    body = folder / f"{server.peer.name}.json"
-    body.write_bytes(server.peer.body)
+def _load(
+    server: Running, connections: int, plan: Plan, folder: Path, workload: str, taken: dict[str, list[float]]
+) -> None:
+    body = folder / "body.json"
+    body.write_bytes(server.peer.body(workload))
     command = ["taskset", "-c", str(plan.load_core), "wrk", "-t1", "--latency", "--timeout=10s"]
     command += [f"-c{connections}", f"-d{plan.seconds}s", "-s", str(Path(__file__).parent / "post.lua")]
     command.append(f"http://127.0.0.1:{server.port}{server.peer.path}")
@@ -131,9 +150,9 @@ def _busy_s() -> float:
     return float(used.user + used.system + used.nice + used.irq + used.softirq + used.steal)
 
 
-def _table(samples: Samples) -> Table:
+def _table(samples: Samples, workload: str) -> Table:
     rounds = len(samples[TORPOR]["start_s"])
-    drawn = Table(title=f"the sum of four numbers, median of {rounds}", title_justify="left")
+    drawn = Table(title=f"{workload}, median of {rounds}", title_justify="left")
     columns = ["start s", "PSS MiB"]
     columns += [f"{what}, {count}" for count in CONNECTIONS for what in ("requests/s", "p50 µs", "p99 µs", "CPU µs")]
     for column in ("server", *columns):
@@ -167,6 +186,27 @@ def _figures(samples: Samples, plan: Plan) -> dict[str, Any]:
     return found
 
 
+def _batched_figures(samples: Samples, plan: Plan) -> dict[str, Any]:
+    rounds = range(plan.rounds)
+    ours_, others = samples[TORPOR], [each.name for each in plan.peers]
+    one_by_one = [UNBATCHED, *(each for each in others if each == KSERVE)]
+    ratios: dict[str, list[float]] = {
+        "batched_rps_vs_best": [
+            ours_["rps_32"][each] / max(samples[name]["rps_32"][each] for name in others) for each in rounds if others
+        ],
+        "batched_vs_ceiling": [ours_["rps_32"][each] / ours_["ceiling"][each] for each in rounds],
+        "single_p50_vs_unbatched": [
+            ours_["p50_us_1"][each] / min(samples[name]["p50_us_1"][each] for name in one_by_one) for each in rounds
+        ],
+    }
+    found: dict[str, Any] = {key: round(median(taken), 3) if taken else None for key, taken in ratios.items()}
+    found["ceiling_rows_per_s"] = round(median(ours_["ceiling"]))
+    for figure in ("rps_1", "rps_32", "p50_us_1", "p99_us_32"):
+        found[figure] = {name: round(median(taken[figure])) for name, taken in samples.items()}
+    found["foreign_cpu"] = round(median(each for taken in samples.values() for each in taken["foreign"]), 3)
+    return found
+
+
 def main() -> int:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(
@@ -175,7 +215,7 @@ def main() -> int:
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--workload", choices=("sum", "tensors"), default="sum")
+    parser.add_argument("--workload", choices=(SUM, MLP, "tensors"), default=SUM)
     parser.add_argument("--peers", default=",".join(PEERS), help=f"of {', '.join(PEERS)} (default: all)")
     parser.add_argument("--folder", type=Path, default=ROOT / ".venv" / "peers", help="where their environments are")
     parser.add_argument("--install", action="store_true", help="make the environments that are not there")
@@ -194,7 +234,7 @@ def main() -> int:
         if missing := set(names) - {each.name for each in peers}:
             show.print(f"[yellow]left out, not in {given.folder}: {', '.join(sorted(missing))}")
         plan = Plan(tuple(peers), given.folder, given.rounds, given.seconds, cores[-1], cores[0])
-        result = sums(plan, show) if given.workload == "sum" else tensors(plan, show)
+        result = tensors(plan, show) if given.workload == "tensors" else requests(plan, show, given.workload)
     except TorporError as error:
         Console(stderr=True, highlight=False).print(f"[red]failed:[/] {error}", soft_wrap=True)
         return 1

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,22 @@ from torpor.errors import NotFoundError, UnavailableError
 
 HERE = Path(__file__).parent / "served"
 TORPOR = "torpor"
+UNBATCHED = "torpor, one by one"
 TRITON = "pytriton"
+KSERVE = "kserve"
+SUM, MLP = "sum", "mlp"
 INPUT = [1.0, 2.0, 3.0, 4.0]
+"""Of the sum."""
+WIDE_INPUT = [round(((index * 37) % 50) / 50 - 0.5, 3) for index in range(64)]
+"""Of the network."""
+OUTPUTS = 8
+TORCH = "torch==2.13.0"
 V2 = "/v2/models/m/infer"
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A server of the same model: the sum of each row of four numbers."""
+    """A server of the same model: see `served/work.py`."""
 
     name: str
     packages: tuple[str, ...]
@@ -37,39 +45,49 @@ class Peer:
     python: str = sys.executable
     """What its environment is made with."""
 
-    @property
-    def body(self) -> bytes:
-        """What it is sent."""
+    takes_rows: bool = False
+    """Whether what is batched is sent as one row of many."""
+
+    def body(self, workload: str) -> bytes:
+        """Return what it is sent."""
+        row = WIDE_INPUT if workload == MLP else INPUT
         if self.native:
-            return json.dumps({"x": INPUT}).encode()
-        tensor = {"name": "x", "shape": [1, 4], "datatype": "FP32", "data": INPUT}
+            return json.dumps({"x": [row] if self.takes_rows and workload == MLP else row}).encode()
+        tensor = {"name": "x", "shape": [1, len(row)], "datatype": "FP32", "data": row}
         return json.dumps({"inputs": [tensor]}).encode()
 
-    def is_right(self, raw: bytes) -> bool:
-        """Tell whether this is the answer."""
+    def is_right(self, raw: bytes, workload: str) -> bool:
+        """Tell whether this is the answer: the sum, or as many numbers as the network has outputs."""
         document: Any = json.loads(raw)
         if not self.native:
             found = document["outputs"][0]["data"]
         else:
             found = document[self.native] if isinstance(document, dict) else document
-        while isinstance(found, list):
-            found = found[0]
-        return abs(found - sum(INPUT)) < 1e-6
+        numbers = list(_flat(found))
+        return len(numbers) == OUTPUTS if workload == MLP else abs(numbers[0] - sum(INPUT)) < 1e-6
+
+
+def _flat(found: Any) -> Iterator[float]:
+    if isinstance(found, list):
+        for each in found:
+            yield from _flat(each)
+    else:
+        yield float(found)
 
 
 PEERS: Mapping[str, Peer] = {
     each.name: each
     for each in (
-        Peer("kserve", ("kserve==0.21.0",), ("{bin}/python", "{here}/kserve_server.py")),
-        Peer("mlserver", ("mlserver==1.7.1",), ("bash", "{here}/mlserver.sh", "{bin}", "{work}")),
-        Peer("litserve", ("litserve", "numpy"), ("{bin}/python", "{here}/litserve_server.py"), "/predict", "y"),
+        Peer(KSERVE, ("kserve==0.21.0", TORCH), ("{bin}/python", "{here}/kserve_server.py")),
+        Peer("mlserver", ("mlserver==1.7.1", TORCH), ("bash", "{here}/mlserver.sh", "{bin}", "{work}")),
+        Peer("litserve", ("litserve", "numpy", TORCH), ("{bin}/python", "{here}/litserve_server.py"), "/predict", "y"),
         Peer(
             "bentoml",
-            ("bentoml", "numpy"),
+            ("bentoml", "numpy", TORCH),
             (
                 "{bin}/bentoml",
                 "serve",
-                "bentoml_server:Sum",
+                "bentoml_server:Served",
                 "--host",
                 "127.0.0.1",
                 "-p",
@@ -80,10 +98,11 @@ PEERS: Mapping[str, Peer] = {
             "/predict",
             "y",
             (("BENTOML_DO_NOT_TRACK", "True"),),
+            takes_rows=True,
         ),
         Peer(
             "torchserve",
-            ("torchserve==0.12.0", "torch-model-archiver", "torch==2.13.0", "numpy", "pyyaml"),
+            ("torchserve==0.12.0", "torch-model-archiver", TORCH, "numpy", "pyyaml"),
             ("bash", "{here}/torchserve.sh", "{bin}", "{work}"),
             "/predictions/m",
             "y",
@@ -93,14 +112,14 @@ PEERS: Mapping[str, Peer] = {
         # Its stub is built for Debian's Python 3.11.
         Peer(
             TRITON,
-            ("nvidia-pytriton==0.7.0",),
+            ("nvidia-pytriton==0.7.0", TORCH),
             ("{bin}/python", "{here}/pytriton_server.py"),
             is_python=False,
             python="/usr/bin/python3",
         ),
         Peer(
             "ray",
-            ("ray[serve]==2.60.0", "numpy"),
+            ("ray[serve]==2.60.0", "numpy", TORCH),
             ("{bin}/python", "{here}/ray_server.py"),
             "/predict",
             "y",
@@ -110,17 +129,17 @@ PEERS: Mapping[str, Peer] = {
 }
 
 
-def ours(root: Path, more: tuple[tuple[str, str], ...] = ()) -> Peer:
+def ours(root: Path, more: tuple[tuple[str, str], ...] = (), name: str = TORPOR) -> Peer:
     """Return the predictor of this checkout, with more in its environment."""
     model = HERE / "torpor_model"
     env = (
-        ("PYTHONPATH", str(root)),
+        ("PYTHONPATH", f"{root}{os.pathsep}{HERE}"),
         ("TORPOR_MODEL_NAME", "m"),
         ("TORPOR_MODEL_FORMAT", "python"),
         ("STORAGE_URI", f"file://{model}"),
         *more,
     )
-    return Peer(TORPOR, (), (sys.executable, "-m", "predictor"), env=env)
+    return Peer(name, (), (sys.executable, "-m", "predictor"), env=env)
 
 
 def command(peer: Peer, folder: Path, work: Path, port: int) -> list[str]:

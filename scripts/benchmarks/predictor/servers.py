@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from peers import Peer, command
+from peers import HERE, SUM, Peer, command
 
 from torpor.errors import UnavailableError
 
@@ -59,13 +59,14 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(peer: Peer, folder: Path, work: Path, core: int) -> Iterator[Running]:
+def running(peer: Peer, folder: Path, work: Path, core: int, workload: str = SUM) -> Iterator[Running]:
     """Run the server while the block does; raises UnavailableError with the end of its log if it does not answer."""
     work.mkdir(parents=True, exist_ok=True)
     port = _free_port()
     log = work / "log"
     own = {name: value.format(grpc_port=port + 1) for name, value in peer.env}
-    environment = {**os.environ, **own, "PORT": str(port), "OMP_NUM_THREADS": "1", "TMPDIR": str(work)}
+    environment = {**os.environ, "PYTHONPATH": str(HERE), **own, "PORT": str(port), "MODEL": workload}
+    environment |= {"OMP_NUM_THREADS": "1", "TMPDIR": str(work)}
     began_s = time.perf_counter()
     with log.open("wb") as out:
         process = subprocess.Popen(
@@ -77,7 +78,7 @@ def running(peer: Peer, folder: Path, work: Path, core: int) -> Iterator[Running
             start_new_session=True,
         )
     try:
-        while not _answers(peer, port):
+        while not _answers(peer, port, workload):
             if process.poll() is not None or time.perf_counter() - began_s > START_S:
                 raise UnavailableError(f"{peer.name} does not answer: {log.read_text(errors='replace')[-800:]}")
             time.sleep(POLL_S)
@@ -86,13 +87,13 @@ def running(peer: Peer, folder: Path, work: Path, core: int) -> Iterator[Running
         _stop(process)
 
 
-def _answers(peer: Peer, port: int) -> bool:
+def _answers(peer: Peer, port: int, workload: str) -> bool:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
-        connection.request("POST", peer.path, peer.body, {"Content-Type": "application/json"})
+        connection.request("POST", peer.path, peer.body(workload), {"Content-Type": "application/json"})
         answer = connection.getresponse()
         raw = answer.read()
-        return answer.status == 200 and peer.is_right(raw)
+        return answer.status == 200 and peer.is_right(raw, workload)
     except (OSError, http.client.HTTPException, ValueError, KeyError, IndexError):
         return False
     finally:

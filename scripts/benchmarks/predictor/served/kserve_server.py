@@ -4,17 +4,19 @@ import os
 
 import kserve
 import kserve.logging
+import work
 
 
-class Sum(kserve.Model):
+class Served(kserve.Model):
     def __init__(self):
         super().__init__("m")
+        self.compute = work.model()
         self.ready = True
 
     async def predict(self, payload, headers=None, response_headers=None):
-        total = payload.inputs[0].as_numpy().sum(axis=1, keepdims=True)
-        output = kserve.InferOutput("y", list(total.shape), "FP32")
-        output.set_data_from_numpy(total, binary_data=False)
+        found = self.compute(payload.inputs[0].as_numpy())
+        output = kserve.InferOutput("y", list(found.shape), "FP32")
+        output.set_data_from_numpy(found, binary_data=False)
         return kserve.InferResponse(payload.id or "1", self.name, [output])
 
 
@@ -25,4 +27,4 @@ if __name__ == "__main__":
     server = kserve.ModelServer(
         http_port=int(os.environ["PORT"]), workers=1, enable_grpc=False, enable_docs_url=False, access_log_format=None
     )
-    server.start([Sum()])
+    server.start([Served()])

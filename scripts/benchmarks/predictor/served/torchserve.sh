@@ -4,6 +4,9 @@ set -euo pipefail
 bin=$1 work=$2
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export PATH=$bin:$PATH LOG_LOCATION=$work/logs METRICS_LOCATION=$work/metrics TEMP=$work TMPDIR=$work
+export PYTHONPATH=$here
+batch=1
+[[ "${MODEL:-sum}" == mlp ]] && batch=16
 mkdir -p "$work/store"
 torch-model-archiver --model-name m --version 1.0 --handler "$here/torchserve_handler.py" --export-path "$work/store" --force
 cat >"$work/log4j2.xml" <<X
@@ -18,6 +21,7 @@ number_of_netty_threads=1
 model_store=$work/store
 load_models=m.mar
 disable_system_metrics=true
+models={"m": {"1.0": {"defaultVersion": true, "marName": "m.mar", "minWorkers": 1, "maxWorkers": 1, "batchSize": $batch, "maxBatchDelay": 5, "responseTimeout": 120}}}
 P
 cd "$work"
 exec torchserve --start --foreground --ncs --disable-token-auth --ts-config "$work/config.properties" --log-config "$work/log4j2.xml"
