@@ -111,7 +111,7 @@ def _revision_spec(metadata: Object, predictor: Predictor, sources: Sources) -> 
             _with_environment(each, _custom_environment(each, serves, sources)) for each in serves.containers
         ]
     else:
-        spec["containers"] = [_model_container(metadata, serves, sources)]
+        spec["containers"] = [_model_container(metadata, predictor, serves, sources)]
     claim, path = _claim(serves.uri)
     if claim:
         _mount(spec, claim)
@@ -123,7 +123,7 @@ def _revision_spec(metadata: Object, predictor: Predictor, sources: Sources) -> 
     return spec
 
 
-def _model_container(metadata: Object, model: Model, sources: Sources) -> Object:
+def _model_container(metadata: Object, predictor: Predictor, model: Model, sources: Sources) -> Object:
     environment = [
         {"name": "TORPOR_MODEL_NAME", "value": model.name or metadata["name"]},
         {"name": "TORPOR_MODEL_FORMAT", "value": model.format},
@@ -131,6 +131,11 @@ def _model_container(metadata: Object, model: Model, sources: Sources) -> Object
     ]
     if (metadata.get("annotations") or {}).get(names.ALLOW_PICKLE) == "true":
         environment.append({"name": "TORPOR_ALLOW_PICKLE", "value": "true"})
+    if (batcher := predictor.batcher) is not None:
+        environment += [
+            {"name": "TORPOR_PREDICTOR_MAX_BATCH_SIZE", "value": str(batcher.max_size)},
+            {"name": "TORPOR_PREDICTOR_QUEUE_TIMEOUT_MS", "value": str(batcher.timeout_s * 1000)},
+        ]
     if needs_credentials(model.uri) and is_predictor(model.container.get("image") or names.PREDICTOR_IMAGE):
         environment += s3_environment(sources)
     ports = model.container.get("ports") or [{"containerPort": DEFAULT_PORT}]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from torpor.errors import InvalidInputError
-from torpor.spec.inferenceservice import Custom, Model, Predictor, parse_inference_service
+from torpor.spec.inferenceservice import Batcher, Custom, Model, Predictor, parse_inference_service
 from torpor.spec.runtimes import FORMATS, RUNTIMES, NoSupportingRuntimeError, UnknownRuntimeError
 from torpor.spec.storage import NotOfferedError
 
@@ -284,7 +284,7 @@ def test_the_place_of_a_custom_container_is_checked_too() -> None:
         pytest.param({"explainer": {"art": {}}}, "spec.explainer", id="explainer"),
         *(
             pytest.param({"predictor": {"model": model(), name: {}}}, f"spec.predictor.{name}", id=name)
-            for name in ("logger", "batcher", "workerSpec", "autoScaling", "storageUris")
+            for name in ("logger", "workerSpec", "autoScaling", "storageUris")
         ),
     ],
 )
@@ -292,3 +292,26 @@ def test_what_kserve_has_and_torpor_does_not_yet_is_said(spec: dict[str, Any], p
     """Serving without it would answer something else than was asked for."""
     with pytest.raises(NotOfferedError, match=f"{path}: .* does not offer it yet"):
         parse({"predictor": {"model": model()}} | spec)
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ({}, Batcher(32, 60)),
+        ({"maxBatchSize": 8, "maxLatency": 500, "timeout": 5}, Batcher(8, 5)),
+        ({"maxBatchSize": 0, "timeout": 0}, Batcher(32, 60)),
+    ],
+)
+def test_a_batcher(given: dict[str, int], read: Batcher) -> None:
+    assert predictor(model=model(), batcher=given).batcher == read
+
+
+@pytest.mark.parametrize("name", ["maxBatchSize", "maxLatency", "timeout"])
+def test_a_batcher_that_is_none(name: str) -> None:
+    with pytest.raises(InvalidInputError, match=f"spec.predictor.batcher.{name}: -1 "):
+        predictor(model=model(), batcher={name: -1})
+
+
+def test_who_serves_himself_batches_himself() -> None:
+    with pytest.raises(NotOfferedError, match=r"spec.predictor.batcher: .*its format"):
+        parse({"predictor": {"containers": [{"image": IMAGE}], "batcher": {}}})

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torpor.errors import InvalidInputError
 from torpor.spec.autoscaling import MAX_PODS
-from torpor.spec.fields import DNS_1035_LABEL, Fields
+from torpor.spec.fields import DNS_1035_LABEL, MAX_INTEGER, Fields
 from torpor.spec.kinds import Object
 from torpor.spec.knative import BUILT_IN, RevisionDefaults
 from torpor.spec.names import KSERVE_CONTAINER
@@ -37,6 +37,7 @@ FRAMEWORKS = (
 _COMPONENT_FIELDS = frozenset(
     {
         "annotations",
+        "batcher",
         "canaryTrafficPercent",
         "containerConcurrency",
         "containers",
@@ -53,7 +54,7 @@ _COMPONENT_FIELDS = frozenset(
 )
 # KServe reads these in its Standard mode alone; here, as in its Knative mode, they change nothing.
 _IGNORED = frozenset({"deploymentStrategy", "scaleMetricType"})
-_NOT_OFFERED = ("autoScaling", "batcher", "logger", "storageContainerName", "storageUris", "workerSpec")
+_NOT_OFFERED = ("autoScaling", "logger", "storageContainerName", "storageUris", "workerSpec")
 # What a Knative revision may have of a PodSpec; some of it only where the cluster allows it by a feature flag.
 _POD_FIELDS = frozenset(
     {
@@ -103,6 +104,11 @@ _MODEL_FIELDS = frozenset(
 )
 
 
+BATCH_SIZE, BATCH_TIMEOUT_S = 32, 60
+"""What a batcher is like that says nothing: KServe's own values."""
+MAX_BATCH_TIMEOUT_S = 3600
+
+
 @dataclass(frozen=True, slots=True)
 class Model:
     """A model by its format and place: the `model` form, and the legacy form, which says the same."""
@@ -128,6 +134,15 @@ class Custom:
 
 
 @dataclass(frozen=True, slots=True)
+class Batcher:
+    """How requests become batches in the server of the model."""
+
+    max_size: int
+    timeout_s: int
+    """How long a request may wait for its batch to be computed."""
+
+
+@dataclass(frozen=True, slots=True)
 class Predictor:
     """What answers, and how many of it."""
 
@@ -143,6 +158,8 @@ class Predictor:
     timeout_s: int | None
     canary_percent: int | None
     """Share of the requests that the newest revision gets; None: all."""
+    batcher: Batcher | None
+    """None: as the model says."""
     account: str
     """serviceAccountName; empty: the namespace's default."""
     labels: dict[str, str]
@@ -177,6 +194,7 @@ def parse_inference_service(obj: Object, revisions: RevisionDefaults = BUILT_IN)
         ),
         timeout_s=predictor.integer("timeout", minimum=1, maximum=revisions.max_timeout_s),
         canary_percent=predictor.integer("canaryTrafficPercent", minimum=0, maximum=100),
+        batcher=_batcher(predictor),
         account=predictor.text("serviceAccountName"),
         labels=predictor.text_map("labels"),
         annotations=predictor.text_map("annotations"),
@@ -211,6 +229,20 @@ def _replicas(predictor: Fields) -> tuple[int, int]:
     if maximum and minimum > maximum:
         raise predictor.refuse("minReplicas", f"use at most maxReplicas, which is {maximum}")
     return minimum, maximum
+
+
+def _batcher(predictor: Fields) -> Batcher | None:
+    """Return what `batcher` says, by KServe's defaults. Its maxLatency is checked: an idle model waits for nobody."""
+    if "batcher" not in predictor:
+        return None
+    if "containers" in predictor:
+        allowed = "it is for models that Torpor's server serves; take it out, or give the model by its format"
+        raise NotOfferedError(predictor.at("batcher"), predictor.raw["batcher"], allowed)
+    fields = predictor.object("batcher")
+    fields.integer("maxLatency", minimum=0, maximum=MAX_INTEGER)
+    size = fields.integer("maxBatchSize", minimum=0, maximum=MAX_INTEGER)
+    timeout_s = fields.integer("timeout", minimum=0, maximum=MAX_BATCH_TIMEOUT_S)
+    return Batcher(size or BATCH_SIZE, timeout_s or BATCH_TIMEOUT_S)
 
 
 def _metric(predictor: Fields) -> str:

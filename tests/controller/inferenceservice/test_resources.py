@@ -131,6 +131,16 @@ def test_concurrency_and_timeout_are_the_revisions() -> None:
     assert "timeoutSeconds" not in made()["spec"]["template"]["spec"]
 
 
+def test_a_batcher_is_the_servers_own() -> None:
+    """No container beside it, as in KServe: two variables."""
+    batcher = {"maxBatchSize": 8, "maxLatency": 500, "timeout": 5}
+    found = environment(
+        made({"model": {"modelFormat": {"name": "onnx"}, "storageUri": "pvc://c/m"}, "batcher": batcher})
+    )
+    assert (found["TORPOR_PREDICTOR_MAX_BATCH_SIZE"], found["TORPOR_PREDICTOR_QUEUE_TIMEOUT_MS"]) == ("8", "5000")
+    assert "TORPOR_PREDICTOR_MAX_BATCH_SIZE" not in environment(made())
+
+
 def test_a_claim_is_mounted_where_the_predictor_looks() -> None:
     """For reading, in the serving container alone."""
     spec = made({"volumes": [{"name": "v", "emptyDir": {}}]})["spec"]["template"]["spec"]
