@@ -133,6 +133,42 @@ PREDICTOR_QUEUE_WAIT_SECONDS = Family(
 PREDICTOR_TOKENS_IN_FLIGHT = Family(
     "torpor_predictor_tokens_in_flight", "Tokens that the model is at work on, where it says so.", ("model",)
 )
+_VERSION = ("model", "version")
+PREDICTOR_MODEL_REQUESTS = Family("torpor_predictor_model_requests", "Requests that a model has answered.", _VERSION)
+PREDICTOR_MODEL_FAILURES = Family(
+    "torpor_predictor_model_failures",
+    "Requests that were not answered: REJECTED by a limit, CANCELED by the client, BACKEND: the model failed.",
+    (*_VERSION, "reason"),
+)
+PREDICTOR_MODEL_INFERENCES = Family("torpor_predictor_model_inferences", "Rows that a model has answered.", _VERSION)
+PREDICTOR_MODEL_EXECUTIONS = Family(
+    "torpor_predictor_model_executions", "Executions of a model, each for one request or more.", _VERSION
+)
+PREDICTOR_MODEL_WAITING = Family(
+    "torpor_predictor_model_waiting", "Requests that wait for an execution of the model.", _VERSION
+)
+PREDICTOR_MODEL_SECONDS = Family(
+    "torpor_predictor_model_seconds",
+    "Where the time of answered requests went: queue, input, infer, output, and all of it as request.",
+    (*_VERSION, "part"),
+)
+PREDICTOR_MODEL_BATCH_ROWS = Family("torpor_predictor_model_batch_rows", "Rows of each execution.", _VERSION)
+# Triton's names, for dashboards that exist; durations are in microseconds there.
+TRITON_SUCCESS = Family("nv_inference_request_success", "Requests that a model has answered.", _VERSION)
+TRITON_FAILURE = Family("nv_inference_request_failure", "Requests that were not answered.", (*_VERSION, "reason"))
+TRITON_COUNT = Family("nv_inference_count", "Rows that a model has answered.", _VERSION)
+TRITON_EXECUTIONS = Family("nv_inference_exec_count", "Executions of a model.", _VERSION)
+TRITON_PENDING = Family("nv_inference_pending_request_count", "Requests that wait for an execution.", _VERSION)
+TRITON_PARTS = {
+    part: Family(f"nv_inference_{name}_duration_us", f"Time of answered requests: {part}.", _VERSION)
+    for part, name in (
+        ("request", "request"),
+        ("queue", "queue"),
+        ("input", "compute_input"),
+        ("infer", "compute_infer"),
+        ("output", "compute_output"),
+    )
+}
 PREDICTOR_READY = Family("torpor_predictor_ready", "1 while the model answers.", ("model",))
 
 

@@ -75,6 +75,41 @@ async def test_who_comes_meanwhile_is_one_batch(pod: Pod) -> None:
     assert [each["batch_size"] for each in stats["batch_stats"]] == [1, 2, 4]
 
 
+async def test_metrics_by_our_names_and_tritons(pod: Pod) -> None:
+    """Requests, rows, executions, who waits, failures by their reason, batches by size."""
+    gate, first = await held_up(pod)
+    late = await infer(pod, [1, 1], timeout=1000)
+    tasks = [infer(pod, [number, 0], [0, number]) for number in range(2)]
+    await waiting(pod, 2)
+    numbers = await metrics(pod)
+    labels = 'model="m",version="1"'
+    assert numbers[f"torpor_predictor_model_waiting{{{labels}}}"] == 2
+    assert numbers[f"nv_inference_pending_request_count{{{labels}}}"] == 2
+    gate.opened.set()
+    await asyncio.gather(first, *tasks)
+    assert late.status_code == 504
+    numbers = await metrics(pod)
+    for ours, tritons, value in (
+        ("model_requests_total", "request_success", 3),
+        ("model_inferences_total", "count", 5),
+        ("model_executions_total", "exec_count", 2),
+    ):
+        assert numbers[f"torpor_predictor_{ours}{{{labels}}}"] == value
+        assert numbers[f"nv_inference_{tritons}{{{labels}}}"] == value
+    assert numbers['torpor_predictor_model_failures_total{model="m",reason="REJECTED",version="1"}'] == 1
+    assert numbers['nv_inference_request_failure{model="m",reason="REJECTED",version="1"}'] == 1
+    assert numbers[f'torpor_predictor_model_batch_rows_bucket{{le="2",{labels}}}'] == 1
+    assert numbers[f'torpor_predictor_model_batch_rows_bucket{{le="4",{labels}}}'] == 2
+    seconds = numbers['torpor_predictor_model_seconds_total{model="m",part="queue",version="1"}']
+    assert seconds == pytest.approx(numbers[f"nv_inference_queue_duration_us{{{labels}}}"] / 1e6, abs=1e-5)
+    assert seconds > 0
+
+
+async def metrics(pod: Pod) -> dict[str, float]:
+    lines = (await pod.http.get("/metrics")).text.splitlines()
+    return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if line[:1] != "#")}
+
+
 async def test_v1_and_v2_are_not_mixed(pod: Pod) -> None:
     """Nor what has other types."""
     gate, first = await held_up(pod)
