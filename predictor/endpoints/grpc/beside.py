@@ -148,7 +148,8 @@ class _Tunnel:
         """Carry until either side is gone; `seen` is what the client has said already."""
         try:
             path = await socket_path()
-            other = _Side()
+            # With its peer at once: the server speaks first, and that may be here before the next line is.
+            other = _Side(self._client)
             server, _ = await asyncio.get_running_loop().create_unix_connection(lambda: other, path)
         except (ImportError, OSError) as error:
             log.warning("a client of gRPC was sent away: %s", error)
@@ -156,7 +157,7 @@ class _Tunnel:
             return
         try:
             server.set_write_buffer_limits(HIGH_WATER_BYTES)
-            self._side.peer, other.peer = server, self._client
+            self._side.peer = server
             server.write(seen)
             if not self._side.lost.is_set():
                 self._client.resume_reading()
@@ -174,8 +175,8 @@ class _Tunnel:
 class _Side(asyncio.Protocol):
     """One side of a tunnel."""
 
-    def __init__(self) -> None:
-        self.peer: asyncio.Transport | None = None
+    def __init__(self, peer: asyncio.Transport | None = None) -> None:
+        self.peer = peer
         self.lost = asyncio.Event()
 
     def data_received(self, data: bytes) -> None:
