@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Sequence
@@ -97,7 +98,18 @@ def _weights(names: Sequence[str]) -> tuple[str, ...]:
         return (ours[0],)
     if safe := [each for each in top if each.endswith(SAFE)]:
         raise _no_class(safe[0])
+    if archived := _archived(names):
+        raise NotFoundError(f"{archived} is for TorchServe, and of another format: set modelFormat.name to mar")
     raise NotFoundError(f"there is no file that ends with {', '.join((EXPORTED, SAFE, *ARCHIVES))}")
+
+
+def _archived(names: Sequence[str]) -> str | None:
+    """Return a file that the format `mar` would take: KServe's manifests for TorchServe say `pytorch`."""
+    from predictor.runtimes.mar import store
+
+    with contextlib.suppress(NotFoundError, InvalidInputError):
+        return store.choose(names)[0]
+    return None
 
 
 def _model_files(files: Files) -> list[str]:

@@ -8,6 +8,7 @@ import pytest
 
 from predictor.runtimes.mar.manifest import MANIFEST, config, parse
 from predictor.runtimes.mar.store import archive, choose, properties
+from predictor.runtimes.pytorch import PyTorch
 from tests.predictor.runtimes.mar.packing import manifest, opened, packed
 from torpor.errors import InvalidInputError, LoadError, NotFoundError, TorporError, UnsupportedError
 
@@ -168,3 +169,10 @@ def test_what_is_unpacked_goes_when_the_model_is_closed(tmp_path: Path, name: st
     with pytest.raises(LoadError):
         opened(packed(tmp_path / "b" / name, {"handler.py": "raise SystemExit(3)"}), scratch)
     assert list(scratch.iterdir()) == []
+
+
+@pytest.mark.parametrize("names", [["m.mar"], ["digits.tar.gz"], STORE, [MANIFEST, "h.py"]])
+def test_an_archive_for_another_format_names_this_one(names: list[str]) -> None:
+    """KServe's manifests for TorchServe say `pytorch`."""
+    with pytest.raises(NotFoundError, match=r" is for TorchServe, .*: set modelFormat.name to mar$"):
+        PyTorch().choose(names, allow_pickle=False)
