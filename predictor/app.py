@@ -15,7 +15,9 @@ from predictor.endpoints.inference import Inference
 from predictor.lastwords import say_why
 from predictor.loading.held import Held
 from predictor.loading.progress import Progress
+from predictor.loading.room import Room
 from predictor.loading.source import Source
+from predictor.memory.keeper import Keeper
 from predictor.models import Models
 from predictor.repository import Load, Repository
 from predictor.served import Served
@@ -41,8 +43,10 @@ async def serve(settings: Settings, listener: socket.socket, load: Load | None =
     """Serve until SIGTERM, or until the load has failed for good; returns the exit status."""
     clock = SystemClock()
     served = Served(settings.source.name, Progress(clock, started_at=settings.pod_started_at))
+    served.is_pinned = True
     models = Models(served)
-    repository = Repository(models, settings.source, load or _pipeline, clock)
+    keeper = Keeper(models, settings.budget, gives_back=settings.is_controlled or settings.admin is not None)
+    repository = Repository(models, settings.source, load or _pipeline, clock, keeper)
     counters = Counters()
     workers = Workers(settings.threads, counters.waits, clock)
     started, ending = asyncio.Event(), asyncio.Event()
@@ -139,7 +143,7 @@ def _as_load_error(error: Exception) -> LoadError:
     return LoadError("open", f"{type(error).__name__}: {error}")
 
 
-async def _pipeline(source: Source, progress: Progress, clock: Clock) -> Held:
+async def _pipeline(source: Source, progress: Progress, clock: Clock, room: Room) -> Held:
     """Load; what does it is imported in a thread, while health is answered: it brings numpy with it."""
 
     def imported() -> Load:
@@ -148,7 +152,7 @@ async def _pipeline(source: Source, progress: Progress, clock: Clock) -> Held:
         return load
 
     load = await asyncio.to_thread(imported)
-    return await load(source, progress, clock)
+    return await load(source, progress, clock, room)
 
 
 async def _cancelled(task: asyncio.Task[LoadError | None]) -> None:

@@ -25,8 +25,8 @@ class Models:
 
     @property
     def is_ready(self) -> bool:
-        """Whether the pod may get requests: the model that it was made for is here, and it is not ending."""
-        return self.first.held is not None and not self.is_ending
+        """Whether the pod may get requests: the model that it was made for answers, and it is not ending."""
+        return self.first.answers and not self.is_ending
 
     def names(self) -> list[str]:
         return list(self._versions)

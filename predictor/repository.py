@@ -4,33 +4,43 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 
 from predictor.loading.held import Held
 from predictor.loading.progress import Progress
+from predictor.loading.room import Room
 from predictor.loading.source import Source
+from predictor.memory.amount import Budget
+from predictor.memory.keeper import Keeper
+from predictor.memory.recall import Recall
 from predictor.models import Models
-from predictor.served import Retired, Served
+from predictor.served import Served
 from torpor.aio.clock import Clock
 from torpor.errors import ConflictError
 
 log = logging.getLogger(__name__)
 
-Load = Callable[[Source, Progress, Clock], Awaitable[Held]]
+Load = Callable[[Source, Progress, Clock, Room], Awaitable[Held]]
 
 
 class Repository:
-    """One thing at a time for each name; names do not wait for one another. Belongs to the event loop."""
+    """One thing at a time for each name; names wait for one another only where their memory is limited.
 
-    def __init__(self, models: Models, source: Source, load: Load, clock: Clock) -> None:
-        """`source` is where the first of the models comes from."""
+    Belongs to the event loop.
+    """
+
+    def __init__(self, models: Models, source: Source, load: Load, clock: Clock, keeper: Keeper | None = None) -> None:
+        """`source` is where the first of the models comes from. `keeper` None: there is memory for all."""
         self.models = models
         self._load = load
         self._clock = clock
-        self._sources: dict[Served, Source] = {models.first: source}
+        self._keeper = keeper or Keeper(models, Budget())
+        self._sources: dict[Served, Source] = {}
+        self._recalls: dict[Served, Recall] = {}
+        self._know(models.first, source)
         self._locks: dict[str, asyncio.Lock] = {}
         self._users: Counter[str] = Counter()
 
@@ -41,7 +51,7 @@ class Repository:
         """Load what the pod is made for; its progress is the pod's. Raises LoadError."""
         first = self.models.first
         async with self._alone(first.name):
-            first.hold(await self._load(self._sources[first], first.progress, self._clock))
+            await self._brought(first, first.progress)
 
     async def load(self, name: str, version: str | None = None) -> None:
         """Load a model that is known, anew if it is there: the old one answers until the new one is warm.
@@ -50,17 +60,13 @@ class Repository:
         """
         self._check_idle(self.models.find(name, version))
         async with self._alone(name):
-            served = self.models.find(name, version)
-            progress = Progress(self._clock)
-            held = await self._load(self._sources[served], progress, self._clock)
-            await _closed(served.replace(held, progress))
+            await self._brought(self.models.find(name, version), Progress(self._clock))
 
     async def unload(self, name: str, version: str | None = None) -> None:
         """Let a model go, once the requests that it has are answered; it stays known. Raises NotFoundError."""
         self._check_idle(self.models.find(name, version))
         async with self._alone(name):
-            served = self.models.find(name, version)
-            await _closed(served.unload())
+            await self._gone(self.models.find(name, version))
 
     async def register(self, source: Source, version: str | None = None) -> Served:
         """Load one more and know it from then on; raises ConflictError if it is known, LoadError.
@@ -71,18 +77,30 @@ class Repository:
             if version is not None:
                 self._check_new(source.name, version)
             progress = Progress(self._clock)
-            held = await self._load(source, progress, self._clock)
-            served = Served(source.name, progress, version or held.version or "1.0")
-            try:
-                self._check_new(served.name, served.version)
-            except ConflictError:
-                await asyncio.to_thread(held.close)
-                raise
-            served.hold(held)
-            self.models.add(served)
-            self._sources[served] = source
+            began_s = self._clock.monotonic()
+            async with self._keeper.room(source.name) as place:
+                held = await self._load(source, progress, self._clock, place)
+                served = Served(source.name, progress, version or held.version or "1.0")
+                try:
+                    self._check_new(served.name, served.version)
+                except ConflictError:
+                    await asyncio.to_thread(held.close)
+                    raise
+                served.hold(held)
+                served.stay.loaded(place.takes, self._clock.monotonic() - began_s)
+                self.models.add(served)
+            self._know(served, source)
             log.info("model %s, version %s, was registered from %s", served.name, served.version, source.uri)
             return served
+
+    def expect(self, source: Source, version: str) -> Served:
+        """Know one more, which is loaded when it is asked for the first time; raises ConflictError if it is known."""
+        self._check_new(source.name, version)
+        served = Served(source.name, Progress(self._clock), version)
+        served.is_away = True
+        self.models.add(served)
+        self._know(served, source)
+        return served
 
     async def unregister(self, name: str, version: str | None = None) -> Served:
         """Forget a model, once the requests that it has are answered; raises NotFoundError, ConflictError.
@@ -94,15 +112,43 @@ class Repository:
             if served is self.models.first:
                 raise ConflictError(f"model {name!r} is what this pod was made for; delete its service instead")
             self.models.remove(served)
-            await _closed(served.unload())
-            del self._sources[served]
+            await self._gone(served)
+            del self._sources[served], self._recalls[served]
             log.info("model %s, version %s, was unregistered", served.name, served.version)
             return served
 
     async def close(self) -> None:
         """Close every model that is here."""
+        for recall in list(self._recalls.values()):
+            await recall.close()
         for served in list(self.models):
             await served.unload().closed()
+
+    def _know(self, served: Served, source: Source) -> None:
+        self._sources[served] = source
+        served.recall = self._recalls[served] = Recall(served, partial(self._recalled, served), self._clock)
+
+    async def _recalled(self, served: Served) -> None:
+        """Bring back what had to make room, if it had to; raises LoadError."""
+        while served.is_away and served.held is not None:
+            await self._keeper.settled()
+        async with self._alone(served.name):
+            if served.is_away and served.held is None:
+                served.progress = Progress(self._clock)
+                await self._brought(served, served.progress)
+
+    async def _brought(self, served: Served, progress: Progress) -> None:
+        """Load it; what answered before is closed when its requests are answered. Raises LoadError."""
+        began_s, took = self._clock.monotonic(), served.stay.takes
+        async with self._keeper.room(served.name, served) as place:
+            held = await self._load(self._sources[served], progress, self._clock, place)
+            retired = served.replace(held, progress)
+            served.stay.loaded(place.takes, self._clock.monotonic() - began_s)
+        if retired.is_open:
+            await self._keeper.leave(repr(served.name), took, retired)
+
+    async def _gone(self, served: Served) -> None:
+        await self._keeper.leave(repr(served.name), served.stay.takes, served.unload())
 
     def _check_idle(self, served: Served) -> None:
         # Who came while the pod starts would otherwise wait, and then load or unload what has just come.
@@ -125,8 +171,3 @@ class Repository:
             self._users[name] -= 1
             if not self._users[name]:
                 del self._users[name], self._locks[name]
-
-
-async def _closed(retired: Retired) -> None:
-    await retired.closed()
-    await asyncio.to_thread(gc.collect)  # models are full of cycles, and their memory is what unloading is for

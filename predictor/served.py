@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from predictor.loading.held import Held
 from predictor.loading.progress import Progress
+from predictor.memory.stay import Stay
+from predictor.model import Signature
 from predictor.pace import Pace
 from predictor.statistics import Statistics
 from predictor.turns import Turns
@@ -15,6 +18,20 @@ from torpor.errors import LoadError, NotFoundError, UnavailableError
 
 VERSION = "1"
 """Of the model that a pod is made for; which revision that is, the Route says."""
+
+
+class Recall(Protocol):
+    """Brings a model back that is away."""
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether it is being loaded."""
+
+    def check(self) -> None:
+        """Raise why it could not be loaded just now, if it is not to be tried again yet."""
+
+    async def __call__(self) -> None:
+        """Return when it is back, for everybody who asks at the same time; raises LoadError, UnavailableError."""
 
 
 class Served:
@@ -26,9 +43,21 @@ class Served:
         self.progress = progress
         self.statistics = Statistics()
         self.turns = Turns()
+        self.stay = Stay()
         self._forget()
         self.is_unloaded = False
         """It was here, and somebody has sent it away."""
+        self.is_away = False
+        """Another one needs its memory: no new request may have it before `recall` has brought it back."""
+        self.made_room_for = ""
+        """The model for which it has gone."""
+        self.is_pinned = False
+        """It never goes for another one."""
+        self.recall: Recall | None = None
+        self.signature: Signature | None = None
+        """Of what is here, or will be back when it is asked."""
+        self.own_version: str | None = None
+        """What its files say, likewise."""
         self._open: _Open | None = None
 
     @property
@@ -36,15 +65,30 @@ class Served:
         """What answers; None unless it is warm."""
         return None if self._open is None else self._open.held
 
+    @property
+    def is_used(self) -> bool:
+        """Whether requests have it that are not answered."""
+        return self._open is not None and self._open.users > 0
+
+    @property
+    def answers(self) -> bool:
+        """Whether a request would be answered, if only after a load."""
+        return self._open is not None or self.is_away
+
     def hold(self, held: Held) -> None:
         """Answer with this model from now on, which is the first."""
         self._open = _Open(held)
+        self.is_away, self.made_room_for = False, ""
+        self.signature, self.own_version = held.signature, held.version
+        self.stay.used()
 
     @property
     def state(self) -> str:
         """In the words of the model repository extension."""
         if self._open is not None:
             return "READY"
+        if self.is_away and not (self.recall is not None and self.recall.is_under_way):
+            return "UNAVAILABLE"
         return "LOADING" if self.progress.state == "loading" and not self.is_unloaded else "UNAVAILABLE"
 
     @property
@@ -53,7 +97,31 @@ class Served:
         error = self.progress.snapshot()["error"]
         if self._open is not None:
             return ""
-        return "unloaded" if self.is_unloaded else f"{error['stage']}: {error['message']}" if error else "loading"
+        if self.is_unloaded:
+            return "unloaded"
+        if error:
+            return f"{error['stage']}: {error['message']}"
+        if self.state == "LOADING":
+            return "loading"
+        return f"evicted to make room for {self.made_room_for}" if self.made_room_for else "loaded when it is asked"
+
+    async def present(self) -> None:
+        """Have it loaded if it is away; raises LoadError, UnavailableError."""
+        if self.is_away and self.recall is not None:
+            await self.recall()
+
+    async def described(self) -> Signature:
+        """Return what goes in and what comes out, which is known while it is away too; raises as `require` does."""
+        if self.signature is None:
+            await self.present()
+        return self.signature if self.is_away and self.signature is not None else self.require().signature
+
+    def check(self) -> None:
+        """Raise as `require` does unless it is here, or would be back for a request."""
+        if not self.is_away:
+            self.require()
+        elif self.recall is not None:
+            self.recall.check()
 
     def require(self) -> Held:
         """Return the model; raises NotFoundError if it was unloaded, LoadError, or UnavailableError while it loads."""
@@ -75,25 +143,49 @@ class Served:
         try:
             yield held
         finally:
-            open_.users -= 1
-            if not open_.users and open_.unused is not None:
-                open_.unused.set()
+            self.stay.used()
+            open_.release()
+
+    def claim(self, count: int) -> Callable[[], None]:
+        """Count so many requests as having it; returns what each of them calls when it has it indeed, or gives up."""
+        open_ = self._open
+        if open_ is None:
+            return lambda: None
+        open_.users += count
+        return open_.release
+
+    async def answered(self) -> None:
+        """Return when no request has what is here now."""
+        if self._open is not None:
+            await self._open.answered()
 
     def replace(self, held: Held, progress: Progress) -> Retired:
         """Answer with another one from now on; returns what answered before."""
-        old, self._open = self._open, _Open(held)
+        old = self._open
         self._forget()
+        self.hold(held)
         self.progress, self.is_unloaded = progress, False
         return Retired(old)
 
     def _forget(self) -> None:
         """Of another model nothing is known."""
         self.pace, self.reading, self.writing = Pace(), Pace(), Pace()
+        self.turns.on_resize = None  # it would keep the old one, whose memory is wanted back
 
     def unload(self) -> Retired:
         """Answer no more."""
+        self.is_unloaded, self.is_away, self.made_room_for = True, False, ""
+        self.signature = self.own_version = None
+        return self._left()
+
+    def make_room(self, name: str) -> Retired:
+        """Answer no more until `recall` has brought it back: this model is coming."""
+        self.is_away, self.made_room_for = True, name
+        return self._left()
+
+    def _left(self) -> Retired:
         old, self._open = self._open, None
-        self.is_unloaded = True
+        self.turns.on_resize = None
         return Retired(old)
 
 
@@ -103,14 +195,18 @@ class Retired:
     def __init__(self, open_: _Open | None) -> None:
         self._open = open_
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there was one, and it is not closed."""
+        return self._open is not None
+
     async def closed(self) -> None:
         """Close it when the last request that uses it is answered."""
         if self._open is None:
             return
-        if self._open.users:
-            self._open.unused = asyncio.Event()
-            await self._open.unused.wait()
-        await asyncio.to_thread(self._open.held.close)
+        await self._open.answered()
+        open_, self._open = self._open, None  # the last to know of it: its memory goes with it
+        await asyncio.to_thread(open_.held.close)
 
 
 class _Open:
@@ -119,4 +215,17 @@ class _Open:
     def __init__(self, held: Held) -> None:
         self.held = held
         self.users = 0
-        self.unused: asyncio.Event | None = None
+        self._unused: asyncio.Event | None = None
+
+    def release(self) -> None:
+        """One request less has it."""
+        self.users -= 1
+        if not self.users and self._unused is not None:
+            self._unused.set()
+            self._unused = None
+
+    async def answered(self) -> None:
+        """Return when no request has it."""
+        while self.users:
+            self._unused = self._unused or asyncio.Event()
+            await self._unused.wait()

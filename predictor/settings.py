@@ -11,6 +11,7 @@ from predictor.allowed import ALLOWED_SOURCES, Allowed, canonical
 from predictor.batching.options import Batching
 from predictor.batching.read import OPTIONS, read_batching
 from predictor.loading.source import Source
+from predictor.memory.amount import Budget
 from predictor.storage import settings as storage
 from torpor import settings as read
 from torpor.errors import InvalidInputError, SettingError
@@ -23,6 +24,8 @@ THREADS = "TORPOR_PREDICTOR_THREADS"
 GRACE_SECONDS = "TORPOR_PREDICTOR_GRACE_SECONDS"
 INLINE = "TORPOR_PREDICTOR_INLINE"
 MODEL_CONTROL = "TORPOR_PREDICTOR_MODEL_CONTROL"
+MEMORY_BUDGET = "TORPOR_PREDICTOR_MEMORY_BUDGET"
+GPU_MEMORY_BUDGET = "TORPOR_PREDICTOR_GPU_MEMORY_BUDGET"
 ADMIN_HOST = "TORPOR_PREDICTOR_ADMIN_HOST"
 ADMIN_PORT = "TORPOR_PREDICTOR_ADMIN_PORT"
 ADMIN_TOKEN = "TORPOR_PREDICTOR_ADMIN_TOKEN"  # noqa: S105  # the variable's name
@@ -30,6 +33,7 @@ ADMIN_TOKEN = "TORPOR_PREDICTOR_ADMIN_TOKEN"  # noqa: S105  # the variable's nam
 _BATCHING = tuple(option for option in OPTIONS if option != "padding")
 """Of these each has a variable; what is filled with what, only a model knows."""
 LOOPBACK = "127.0.0.1"
+MOST_BYTES = 2**60
 DEFAULT_MAX_BODY_BYTES = 256 * 1024 * 1024
 DEFAULT_GRACE_S = 300
 TERMINATION_LOG = Path("/dev/termination-log")
@@ -80,6 +84,8 @@ class Settings:
     """Where the reason of a failed load is left; None: nobody reads it."""
     is_controlled: bool = False
     """Whether who may ask the model may load and unload it too, by V2's model repository."""
+    budget: Budget = field(default_factory=Budget)
+    """What all models together may take; those that are asked again are loaded again."""
     events: Events = field(default_factory=Events)
     admin: Admin | None = None
     """None: nobody manages models here."""
@@ -101,6 +107,7 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         grace_s=_integer(environ, GRACE_SECONDS, DEFAULT_GRACE_S, 0, 86_400, "seconds"),
         termination_log=termination_log(environ),
         is_controlled=_one_of(environ, MODEL_CONTROL, ("none", "explicit")) == "explicit",
+        budget=Budget(_bytes(environ, MEMORY_BUDGET), _bytes(environ, GPU_MEMORY_BUDGET)),
         events=_events(environ),
         admin=_admin(environ),
         pod_started_at=read.number("TORPOR_POD_STARTED_AT", started_at, minimum=0, maximum=1e11)
@@ -162,6 +169,22 @@ def _events(environ: Mapping[str, str]) -> Events:
         environ.get("CE_SOURCE", ""),
         read.flag("CE_MERGE", merge) if merge else False,
     )
+
+
+def _bytes(environ: Mapping[str, str], key: str) -> int | None:
+    raw = environ.get(key)
+    if not raw:
+        return None
+    from torpor.spec.quantity import parse_quantity  # noqa: PLC0415  # 5 ms, and few set it
+
+    allowed = f"use a quantity from 1 to {MOST_BYTES} bytes, like 8Gi"
+    try:
+        count = parse_quantity(key, raw)
+    except InvalidInputError as error:
+        raise SettingError(key, raw, allowed) from error
+    if not 1 <= count <= MOST_BYTES:
+        raise SettingError(key, raw, allowed)
+    return int(count)
 
 
 def _one_of(environ: Mapping[str, str], key: str, allowed: tuple[str, ...]) -> str:

@@ -49,7 +49,7 @@ class Health:
         del request
         if self._models.is_ending:
             raise UnavailableError("the server is ending")
-        self._models.first.require()
+        self._models.first.check()
         return json({"status": "ready"})
 
     async def _progress(self, request: Request) -> Response:

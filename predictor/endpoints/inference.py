@@ -92,6 +92,8 @@ class Inference:
         try:
             path = request.path_params
             served = self._models.find(path["model"], path.get("version"))
+            if served.is_away:
+                await served.present()
             with served.used() as held:
                 raw = await body.read(request, self._max_body_bytes, tensors_at)
                 return await self.execution.run(
@@ -108,6 +110,8 @@ class Inference:
             try:
                 path = request.path_params
                 served = self._models.find(path["model"], path.get("version"))
+                if served.is_away:
+                    await served.present()
                 with served.used() as held:
                     raw = await body.read(request, self._max_body_bytes)
                     steps = self.execution.run_steps(served, partial(begin, served, held, raw), request.receive)

@@ -64,7 +64,7 @@ class TorchServe:
     async def _answered(self, request: Request, *, explain: bool) -> Response | Reply:
         self._find_version(request)
         call = _Call(request, explain=explain)
-        if self._sends_parts(request):
+        if await self._sends_parts(request):
             return await self._streamed(request, call)
         response = await self._inference.answer(request, "torchserve", call.compute)
         return call.told(response) if isinstance(response, Response) else response
@@ -89,10 +89,12 @@ class TorchServe:
         head = call.head
         return StreamingResponse(chunks(), head.status, {"Content-Type": head.media_type, **dict(head.headers)})
 
-    def _sends_parts(self, request: Request) -> bool:
+    async def _sends_parts(self, request: Request) -> bool:
         path = request.path_params
         with contextlib.suppress(TorporError):  # told when it is asked
-            return self._models.require(path["model"], path.get("version")).sends_parts is not None
+            served = self._models.find(path["model"], path.get("version"))
+            await served.present()
+            return served.require().sends_parts is not None
         return False
 
     def _find_version(self, request: Request) -> None:
@@ -101,7 +103,7 @@ class TorchServe:
         if "version" not in path or path["model"] not in self._models.names():
             return
         for each in self._models.versions(path["model"]):
-            if each.version != path["version"] and each.held is not None and each.held.version == path["version"]:
+            if each.version != path["version"] and each.own_version == path["version"]:
                 path["version"] = each.version
                 return
 

@@ -53,7 +53,7 @@ class V1:
 
     async def _ready(self, request: Request) -> Response:
         name = request.path_params["model"]
-        self._models.require(name)
+        self._models.find(name).check()
         return json({"name": name, "ready": True})
 
     async def _explain(self, request: Request) -> Response | Reply:

@@ -67,7 +67,7 @@ class V2:
 
     def _found(self, request: Request) -> Served:
         served = self._models.find(request.path_params["model"], request.path_params.get("version"))
-        served.require()
+        served.check()
         return served
 
     async def _server(self, request: Request) -> Response:
@@ -80,7 +80,7 @@ class V2:
 
     async def _server_ready(self, request: Request) -> Response:
         del request
-        self._models.first.require()
+        self._models.first.check()
         return json({"ready": True})
 
     async def _list(self, request: Request) -> Response:
@@ -89,15 +89,16 @@ class V2:
 
     async def _metadata(self, request: Request) -> Response:
         served = self._found(request)
-        versions = [each.version for each in self._models.versions(served.name) if each.held is not None]
-        return json(description.metadata(served.name, versions, served.require().signature))
+        signature = await served.described()
+        versions = [each.version for each in self._models.versions(served.name) if each.answers]
+        return json(description.metadata(served.name, versions, signature))
 
     async def _ready(self, request: Request) -> Response:
         return json({"name": self._found(request).name, "ready": True})
 
     async def _configuration(self, request: Request) -> Response:
         served = self._found(request)
-        return json(description.configuration(served.name, served.require().signature))
+        return json(description.configuration(served.name, await served.described()))
 
     async def _statistics(self, request: Request) -> Response:
         name, version = request.path_params["model"], request.path_params.get("version")

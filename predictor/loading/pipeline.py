@@ -19,6 +19,7 @@ from predictor.loading.failure import explain
 from predictor.loading.held import Held
 from predictor.loading.patience import PATIENCE, Patience
 from predictor.loading.progress import Progress
+from predictor.loading.room import ANYWHERE, Room
 from predictor.loading.source import Source
 from predictor.loading.stages import Fetched, Located
 from predictor.storage.place import Stop
@@ -30,11 +31,13 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-async def load(source: Source, progress: Progress, clock: Clock, patience: Patience = PATIENCE) -> Held:
+async def load(
+    source: Source, progress: Progress, clock: Clock, room: Room = ANYWHERE, patience: Patience = PATIENCE
+) -> Held:
     """Return the model, open and warm; raises LoadError. `progress` says how it goes, and ends ready or failed."""
     try:
         with _no_garbage_collection():
-            held = await _Load(source, progress, clock, patience).run()
+            held = await _Load(source, progress, clock, room, patience).run()
     except LoadError as error:
         progress.failed(error)
         raise
@@ -45,10 +48,11 @@ async def load(source: Source, progress: Progress, clock: Clock, patience: Patie
 class _Load:
     """One load, and what all of its stages share."""
 
-    def __init__(self, source: Source, progress: Progress, clock: Clock, patience: Patience) -> None:
+    def __init__(self, source: Source, progress: Progress, clock: Clock, room: Room, patience: Patience) -> None:
         self._source = source
         self._progress = progress
         self._clock = clock
+        self._room = room
         self._patience = patience
 
     async def run(self) -> Held:
@@ -57,7 +61,8 @@ class _Load:
                 runtime = stages.runtime(self._source)
                 # Importing a framework takes longer than most fetches and needs nothing from them. What it raises
                 # is raised again to the stage that needs it.
-                threads.start(runtime.prepare, "prepare").add_done_callback(threads.seen)
+                prepared = threads.start(runtime.prepare, "prepare")
+                prepared.add_done_callback(threads.seen)
                 located = await self._retried(partial(threads.run, partial(stages.resolve, self._source, runtime)))
             with self._stage("fetch"):
                 folder = located.folder or taken.enter_context(_folder(self._source.model_dir))
@@ -65,10 +70,13 @@ class _Load:
             with self._stage("verify"):
                 verified = await threads.run(partial(stages.verify, fetched))
             with self._stage("open"):
+                await asyncio.wait({prepared})  # a framework is not what a model takes
+                await self._room.make(sum(each.size for each in located.files))
                 opened = await threads.run(partial(stages.open_, verified))
                 taken.callback(opened.model.close)
             with self._stage("warm"):
                 model = await threads.run(partial(stages.warm, opened))
+                await self._room.fill()
             if located.folder is None and not runtime.keeps_files:
                 # What is mapped stays until it is unmapped; without a name it goes with the process, even by kill -9.
                 shutil.rmtree(folder, ignore_errors=True)

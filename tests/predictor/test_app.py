@@ -15,6 +15,7 @@ import pytest
 
 from predictor.app import serve
 from predictor.loading.progress import Progress
+from predictor.loading.room import Room
 from predictor.loading.source import Source
 from predictor.model import Model
 from predictor.settings import Settings
@@ -138,7 +139,7 @@ async def test_a_load_that_fails_is_told_and_ends_the_process(
 async def test_a_load_that_ends_in_a_bug_is_told_all_the_same(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """As a failed load, with the traceback in the log; the process does not stay behind, neither ready nor failed."""
 
-    async def load(source: Source, progress: Progress, clock: Clock) -> Model:
+    async def load(source: Source, progress: Progress, clock: Clock, room: Room) -> Model:
         return 1 / 0  # type: ignore[return-value]
 
     message = tmp_path / "message"

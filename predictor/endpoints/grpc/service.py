@@ -54,7 +54,7 @@ class Service:
 
     async def model_ready(self, request: Message) -> Message:
         served = self._models.find(request.name, request.version or None)
-        return METHODS["ModelReady"].response(ready=served.held is not None)
+        return METHODS["ModelReady"].response(ready=served.answers)
 
     async def server_metadata(self, request: Message) -> Message:
         del request
@@ -62,13 +62,13 @@ class Service:
 
     async def model_metadata(self, request: Message) -> Message:
         served = self._models.find(request.name, request.version or None)
-        signature = served.require().signature
-        versions = [each.version for each in self._models.versions(served.name) if each.held is not None]
+        signature = await served.described()
+        versions = [each.version for each in self._models.versions(served.name) if each.answers]
         return METHODS["ModelMetadata"].response(**description.metadata(served.name, versions, signature))
 
     async def model_config(self, request: Message) -> Message:
         served = self._models.find(request.name, request.version or None)
-        found = description.configuration(served.name, served.require().signature)
+        found = description.configuration(served.name, await served.described())
         del found["version_policy"]  # of one model with one version there is nothing to choose
         return METHODS["ModelConfig"].response(config=found)
 
@@ -109,6 +109,8 @@ class Service:
 
     async def model_infer(self, request: Request) -> Response:
         served = self._models.find(request.message.model_name, request.message.model_version or None)
+        if served.is_away:
+            await served.present()
         with served.used() as held:
             return await self._inference.execution.run(
                 served, held, partial(_infer, served, held, request), request.length
@@ -137,6 +139,8 @@ class Service:
     async def _answers(self, request: Request) -> AsyncGenerator[Response, None]:
         asked = request.message
         served = self._models.find(asked.model_name, asked.model_version or None)
+        if served.is_away:
+            await served.present()
         with served.used() as held:
             wants_final = codec.parameters(asked.parameters).get(WANTS_FINAL) is True
             if held.streams is None:

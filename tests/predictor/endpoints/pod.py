@@ -19,6 +19,7 @@ from predictor.endpoints.grpc.beside import Beside, Either
 from predictor.endpoints.inference import Inference
 from predictor.loading.held import Held
 from predictor.loading.progress import Progress
+from predictor.loading.room import Room
 from predictor.loading.source import Source
 from predictor.model import Signature, TensorSpec
 from predictor.models import Models
@@ -90,7 +91,9 @@ class Loads:
 
     model: Doubler
 
-    async def __call__(self, source: Source, progress: Progress, clock: Clock) -> Held:
+    async def __call__(self, source: Source, progress: Progress, clock: Clock, room: Room) -> Held:
+        await room.make(0)
+        await room.fill()
         progress.ready()
         return Held(self.model)
 

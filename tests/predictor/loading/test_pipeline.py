@@ -66,7 +66,7 @@ class Load:
         self.progress = Progress(self.clock)
 
     async def run(self, patience: Patience = QUICK) -> Any:
-        return await load(self.source, self.progress, self.clock, patience)
+        return await load(self.source, self.progress, self.clock, patience=patience)
 
     @property
     def stages(self) -> list[str]:

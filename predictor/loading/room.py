@@ -1,0 +1,28 @@
+"""Where a model that is being loaded is going to be."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Room(Protocol):
+    """One load's; whoever asked for the load has it from then on until the model has its place."""
+
+    async def make(self, files: int) -> None:
+        """Have room for a model of so many bytes of files, which is opened next; raises LoadError, UnavailableError."""
+
+    async def fill(self) -> None:
+        """Look at what the model takes, now that it is warm; raises LoadError, UnavailableError if it is too much."""
+
+
+class Anywhere:
+    """Room without end, in which nothing is measured."""
+
+    async def make(self, files: int) -> None:
+        pass
+
+    async def fill(self) -> None:
+        pass
+
+
+ANYWHERE = Anywhere()

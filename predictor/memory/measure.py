@@ -1,0 +1,65 @@
+"""How much memory this process has, and giving back what it does not use. Both block: for milliseconds, or more."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from predictor.memory import allocator
+from predictor.memory.amount import Amount
+
+_ROLLUP = Path("/proc/self/smaps_rollup")
+_STATM = Path("/proc/self/statm")
+
+
+def taken() -> Amount:
+    """Return what the process takes now, code and libraries included; 0 where the system does not say."""
+    return Amount(_resident(), _on_gpu())
+
+
+def give_back() -> None:
+    """Find models that nothing refers to any more, and let the system have their memory.
+
+    A load puts all objects out of the collector's sight: cycles among them would stay for good. To look at all of them
+    stops the process for 10 ms with ONNX Runtime alone, 100 ms with scikit-learn, 250 ms with torch and transformers.
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
+    torch = _torch()
+    if torch is not None:
+        torch.cuda.empty_cache()
+    allocator.trim()
+
+
+def _resident() -> int:
+    try:
+        # statm adds up what each processor has counted, and lags by some MB on large machines.
+        lines = _ROLLUP.read_text().splitlines()
+    except OSError:
+        return _resident_roughly()
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Rss:")), 0)
+
+
+def _resident_roughly() -> int:
+    try:
+        return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:  # neither is there outside Linux
+        return 0
+
+
+def _on_gpu() -> int:
+    """Return bytes of tensors on all GPUs, as torch counts them. Not run on a GPU yet."""
+    torch = _torch()
+    return 0 if torch is None else sum(torch.cuda.memory_allocated(each) for each in range(torch.cuda.device_count()))
+
+
+def _torch() -> Any:
+    """Return torch if a model has it at work on a GPU; else None. It is not imported for this."""
+    torch: Any = sys.modules.get("torch")
+    # Another thread may be importing it.
+    is_at_work = getattr(getattr(torch, "cuda", None), "is_initialized", None)
+    return torch if is_at_work is not None and is_at_work() else None
