@@ -13,6 +13,7 @@ from predictor.calls import Computing
 from predictor.endpoints import description
 from predictor.endpoints.answers import json
 from predictor.endpoints.body import Octets
+from predictor.endpoints.compressed import compressed, may_be
 from predictor.endpoints.inference import Inference
 from predictor.endpoints.reply import Reply
 from predictor.loading.held import Held
@@ -61,9 +62,12 @@ class V2:
     async def infer(self, request: Request) -> Response | Reply:
         length = request.headers.get(HEADER_LENGTH)
         if length is None:
-            return await self._inference.answer(request, "v2", _infer)
-        at = int(length) if length.isascii() and length.isdecimal() and len(length) < 20 else 0
-        return await self._inference.answer(request, "v2", partial(_infer, header_length=length), tensors_at=at)
+            response = await self._inference.answer(request, "v2", _infer)
+        else:
+            at = int(length) if length.isascii() and length.isdecimal() and len(length) < 20 else 0
+            compute = partial(_infer, header_length=length)
+            response = await self._inference.answer(request, "v2", compute, tensors_at=at)
+        return await compressed(request, response) if may_be(response) else response
 
     def _found(self, request: Request) -> Served:
         served = self._models.find(request.path_params["model"], request.path_params.get("version"))
