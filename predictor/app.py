@@ -12,6 +12,7 @@ from predictor.counters import Counters
 from predictor.endpoints.app import build
 from predictor.endpoints.grpc.beside import Beside, Either
 from predictor.endpoints.inference import Inference
+from predictor.endpoints.lane import lane_around, short_way
 from predictor.lastwords import say_why
 from predictor.loading.held import Held
 from predictor.loading.progress import Progress
@@ -77,7 +78,7 @@ async def serve(settings: Settings, listener: socket.socket, load: Load | None =
         Times(IDLE_S, settings.grace_s),
         on_started=on_started,
         on_ending=on_ending,
-        around=lambda http: Either(http, beside),
+        around=lane_around(short_way(inference, IDLE_S), lambda http: Either(http, beside)),
     )
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     with contextlib.closing(workers):

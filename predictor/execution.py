@@ -66,6 +66,26 @@ class Execution:
         served.statistics.succeeded(arrived_ns, laps, int(self._clock.wall() * 1000))
         return result
 
+    def is_at_once(self, served: Served, held: Held, length: int) -> bool:
+        """Tell whether a request of so many bytes may be computed here and now."""
+        return self._is_brief(served, length) and served.turns.has_room and (held.batching is None or _is_idle(held))
+
+    def at_once(self, served: Served, held: Held, begin: Callable[[], Computing[T]]) -> T:
+        """As `run`, on the loop: where `is_at_once` says so."""
+        arrived_ns = time.perf_counter_ns()
+        laps = Laps()
+        try:
+            result = _here(partial(_whole, held, begin, laps))
+        except Exception as error:
+            served.statistics.failed(time.perf_counter_ns() - arrived_ns, error)
+            raise
+        finally:
+            ended_ns = laps.encoded_ns or time.perf_counter_ns()
+            served.pace.took((ended_ns - arrived_ns) / 1e9, on_loop=True)
+        served.statistics.executed(laps)
+        served.statistics.succeeded(arrived_ns, laps, int(self._clock.wall() * 1000))
+        return result
+
     async def run_steps(
         self, served: Served, work: Callable[[], Iterator[T]], receive: Receive | None = None
     ) -> AsyncGenerator[T, None]:
@@ -98,19 +118,7 @@ class Execution:
         receive: Receive | None,
     ) -> T:
         """Read, ask and write as one job."""
-
-        def ask(call: Call) -> Any:
-            laps.decoded_ns, laps.rows = time.perf_counter_ns(), call.rows
-            answer = call.alone(held)
-            laps.inferred_ns = time.perf_counter_ns()
-            return answer
-
-        def job() -> T:
-            laps.began_ns = time.perf_counter_ns()
-            result = computed(begin(), ask)
-            laps.encoded_ns = time.perf_counter_ns()
-            return result
-
+        job = partial(_whole, held, begin, laps)
         on_loop = False
         try:
             async with served.turns:
@@ -174,6 +182,21 @@ class Execution:
         )
         turns.on_resize = held.batcher.look
         return held.batcher
+
+
+def _whole(held: Held, begin: Callable[[], Computing[T]], laps: Laps) -> T:
+    """Read, ask and write; blocks."""
+
+    def ask(call: Call) -> Any:
+        laps.decoded_ns, laps.rows = time.perf_counter_ns(), call.rows
+        answer = call.alone(held)
+        laps.inferred_ns = time.perf_counter_ns()
+        return answer
+
+    laps.began_ns = time.perf_counter_ns()
+    result = computed(begin(), ask)
+    laps.encoded_ns = time.perf_counter_ns()
+    return result
 
 
 def _is_idle(held: Held) -> bool:

@@ -51,7 +51,7 @@ class Turns:
     async def __aenter__(self) -> None:
         """Wait for a turn, which lasts as long as the block; raises UnavailableError where there are none at all."""
         self.require()
-        if self._has_room and not self._waiting:
+        if self.has_room and not self._waiting:
             self._taken += 1
         else:
             await self._called()
@@ -61,7 +61,8 @@ class Turns:
         self._assign()
 
     @property
-    def _has_room(self) -> bool:
+    def has_room(self) -> bool:
+        """Whether one more may be computed now."""
         return self._limit is None or self._taken < self._limit
 
     async def _called(self) -> None:
@@ -80,7 +81,7 @@ class Turns:
 
     def _assign(self) -> None:
         """Give turns that are free to those who wait."""
-        while self._waiting and self._has_room:
+        while self._waiting and self.has_room:
             call = self._waiting.popleft()
             if not call.done():
                 self._taken += 1

@@ -7,7 +7,6 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from starlette.requests import Request
 from starlette.responses import Response
 
 from predictor.endpoints.body import Octets
@@ -29,9 +28,9 @@ def may_be(response: Response | Reply) -> bool:
     return isinstance(response, Reply) and sum(map(len, response.parts)) >= LEAST_BYTES
 
 
-async def compressed(request: Request, response: Response | Reply) -> Response | Reply:
-    """Return the answer in the coding that the client likes best; itself, where it has none or would hardly shrink."""
-    coding = preferred(", ".join(request.headers.getlist("accept-encoding")))
+async def compressed(accepted: str, response: Response | Reply) -> Response | Reply:
+    """Return the answer in the coding that an Accept-Encoding likes best; itself, where that has none or it hardly shrinks."""
+    coding = preferred(accepted)
     if coding is None or not isinstance(response, Reply):
         return response
     return await asyncio.to_thread(_compressed, response, coding)

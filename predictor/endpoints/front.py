@@ -38,19 +38,25 @@ class Front:
 
     def _found(self, scope: Scope, path: str) -> Endpoint | None:
         """Return the endpoint, and leave in the scope what the path says, as the router would."""
-        if path.startswith(_V2) and path.endswith(_INFER):
-            name, has_version, version = path[len(_V2) : -len(_INFER)].partition(_VERSIONS)
-            if not _is_name(name) or "/" in version or (has_version and not version):
-                return None
-            scope["path_params"] = {"model": name, "version": version} if has_version else {"model": name}
-            return self._infer
-        if path.startswith(_V1) and path.endswith(_PREDICT):
-            name = path[len(_V1) : -len(_PREDICT)]
-            if not _is_name(name):
-                return None
-            scope["path_params"] = {"model": name}
-            return self._predict
-        return None
+        target = target_of(path)
+        if target is None:
+            return None
+        protocol, model, version = target
+        scope["path_params"] = {"model": model} if version is None else {"model": model, "version": version}
+        return self._infer if protocol == "v2" else self._predict
+
+
+def target_of(path: str) -> tuple[str, str, str | None] | None:
+    """Return (protocol, model, version) of the path of an inference by V1 or V2; None for all others."""
+    if path.startswith(_V2) and path.endswith(_INFER):
+        name, has_version, version = path[len(_V2) : -len(_INFER)].partition(_VERSIONS)
+        if not _is_name(name) or "/" in version or (has_version and not version):
+            return None
+        return "v2", name, version if has_version else None
+    if path.startswith(_V1) and path.endswith(_PREDICT):
+        name = path[len(_V1) : -len(_PREDICT)]
+        return ("v1", name, None) if _is_name(name) else None
+    return None
 
 
 def _is_name(name: str) -> bool:

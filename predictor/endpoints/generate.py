@@ -47,7 +47,7 @@ class Generate:
         except ClientDisconnect:
             return Response(status_code=GONE)
         except Exception as error:
-            return told(request, error)
+            return told(f"{request.method} {request.url.path}", error)
 
         async def events() -> AsyncIterator[bytes]:
             step = first

@@ -7,10 +7,11 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.types import Receive
 
 from predictor.calls import Computing
 from predictor.counters import Counters
@@ -47,6 +48,18 @@ class Outcome:
     status: int = GONE
 
 
+class Asked(NamedTuple):
+    """A request that is whole."""
+
+    protocol: str
+    model: str
+    version: str | None
+    compute: Compute
+    body: Octets
+    what: str
+    """For the log: method and path."""
+
+
 class Inference:
     """Computes answers."""
 
@@ -65,7 +78,7 @@ class Inference:
         self._models = models
         self._counters = counters
         self._clock = clock
-        self._max_body_bytes = max_body_bytes
+        self.max_body_bytes = max_body_bytes
 
     async def answer(
         self, request: Request, protocol: str, compute: Compute, tensors_at: int | None = None
@@ -73,6 +86,43 @@ class Inference:
         """Return the answer, or what went wrong; counts both. `tensors_at` as in `body.read`."""
         with self.counted(protocol) as outcome:
             response = await self._computed(request, compute, tensors_at)
+            outcome.status = response.status_code
+            return response
+
+    def at_once(self, asked: Asked) -> Response | Reply | None:
+        """Return the answer, or what went wrong, where that is brief; None where it must be waited for."""
+        try:
+            served = self._models.find(asked.model, asked.version)
+            held = served.require()
+        except Exception:
+            return None
+        if served.is_away or not self.execution.is_at_once(served, held, len(asked.body)):
+            return None
+        with self.counted(asked.protocol) as outcome:
+            response: Response | Reply
+            try:
+                begin = partial(asked.compute, served, held, asked.body)
+                response = self.execution.at_once(served, held, begin)
+            except Exception as error:
+                response = told(asked.what, error)
+            outcome.status = response.status_code
+            return response
+
+    async def in_time(self, asked: Asked, receive: Receive) -> Response | Reply:
+        """Return the answer, or what went wrong; `receive` says when the client has left."""
+        with self.counted(asked.protocol) as outcome:
+            response: Response | Reply
+            try:
+                served = self._models.find(asked.model, asked.version)
+                if served.is_away:
+                    await served.present()
+                with served.used() as held:
+                    begin = partial(asked.compute, served, held, asked.body)
+                    response = await self.execution.run(served, held, begin, len(asked.body), receive)
+            except ClientDisconnect:
+                response = Response(status_code=GONE)
+            except Exception as error:
+                response = told(asked.what, error)
             outcome.status = response.status_code
             return response
 
@@ -95,14 +145,14 @@ class Inference:
             if served.is_away:
                 await served.present()
             with served.used() as held:
-                raw = await body.read(request, self._max_body_bytes, tensors_at)
+                raw = await body.read(request, self.max_body_bytes, tensors_at)
                 return await self.execution.run(
                     served, held, partial(compute, served, held, raw), len(raw), request.receive
                 )
         except ClientDisconnect:
             return Response(status_code=GONE)
         except Exception as error:
-            return told(request, error)
+            return told(f"{request.method} {request.url.path}", error)
 
     async def steps(self, request: Request, protocol: str, begin: Begin) -> AsyncGenerator[bytes, None]:
         """Give an answer bit by bit; raises what went wrong. Counts it when it has ended, or nobody wants more."""
@@ -113,7 +163,7 @@ class Inference:
                 if served.is_away:
                     await served.present()
                 with served.used() as held:
-                    raw = await body.read(request, self._max_body_bytes)
+                    raw = await body.read(request, self.max_body_bytes)
                     steps = self.execution.run_steps(served, partial(begin, served, held, raw), request.receive)
                     async with contextlib.aclosing(steps) as given:
                         async for step in given:
@@ -126,9 +176,12 @@ class Inference:
                 raise
 
 
-def told(request: Request, error: Exception) -> Response:
-    """Return what a client is told of an error; the log has more where it is the model's, or ours."""
+def told(what: str, error: Exception) -> Response:
+    """Return what a client is told of an error; the log has more where it is the model's, or ours.
+
+    `what` is for the log: method and path.
+    """
     refused = refusal(error)
     if refused.status_code == 500:
-        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        log.error("%s failed", what, exc_info=error)
     return refused

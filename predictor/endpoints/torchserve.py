@@ -77,7 +77,7 @@ class TorchServe:
         except ClientDisconnect:
             return Response(status_code=GONE)
         except Exception as error:
-            return call.told(told(request, error))
+            return call.told(told(f"{request.method} {request.url.path}", error))
 
         async def chunks() -> AsyncIterator[bytes]:
             async with contextlib.aclosing(steps):

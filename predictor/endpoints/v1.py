@@ -45,7 +45,7 @@ class V1:
             from predictor.endpoints import events  # noqa: PLC0415  # few speak it
 
             return await self._inference.answer(request, "v1", events.compute(headers, self._events))
-        return await self._inference.answer(request, "v1", _predict)
+        return await self._inference.answer(request, "v1", predicted)
 
     async def _list(self, request: Request) -> Response:
         del request
@@ -60,10 +60,11 @@ class V1:
         return await self._inference.answer(request, "v1", _explain)
 
 
-def _predict(_served: Served, _held: Held, body: Octets) -> Computing[Reply]:
+def predicted(_served: Served, _held: Held, body: Octets) -> Computing[Reply]:
+    """Answer :predict."""
     request = v1.decode(body)
-    predicted = yield Predict(request.instances, request.parameters)
-    return Reply((v1.encode(predicted),))
+    found = yield Predict(request.instances, request.parameters)
+    return Reply((v1.encode(found),))
 
 
 def _explain(served: Served, held: Held, body: Octets) -> Computing[Reply]:

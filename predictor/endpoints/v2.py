@@ -62,12 +62,14 @@ class V2:
     async def infer(self, request: Request) -> Response | Reply:
         length = request.headers.get(HEADER_LENGTH)
         if length is None:
-            response = await self._inference.answer(request, "v2", _infer)
+            response = await self._inference.answer(request, "v2", inferred)
         else:
             at = int(length) if length.isascii() and length.isdecimal() and len(length) < 20 else 0
-            compute = partial(_infer, header_length=length)
+            compute = partial(inferred, header_length=length)
             response = await self._inference.answer(request, "v2", compute, tensors_at=at)
-        return await compressed(request, response) if may_be(response) else response
+        if not may_be(response):
+            return response
+        return await compressed(", ".join(request.headers.getlist("accept-encoding")), response)
 
     def _found(self, request: Request) -> Served:
         served = self._models.find(request.path_params["model"], request.path_params.get("version"))
@@ -114,7 +116,8 @@ class V2:
         return json({"model_stats": [each.statistics.document(each.name, each.version) for each in self._models]})
 
 
-def _infer(served: Served, held: Held, body: Octets, header_length: str | None = None) -> Computing[Reply]:
+def inferred(served: Served, held: Held, body: Octets, header_length: str | None = None) -> Computing[Reply]:
+    """Answer infer; `header_length` is the header of a binary request."""
     # numpy, which this needs, costs 60 ms: health is there before.
     from predictor.endpoints.v2compute import infer  # noqa: PLC0415
 

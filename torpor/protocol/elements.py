@@ -78,10 +78,10 @@ def write_elements(tensor: Tensor) -> NDArray[Any] | list[Any]:
     if is_float(flat.dtype):
         if flat.dtype.kind != "f":
             flat = flat.astype(np.float32)  # orjson knows no BF16
-        odd = ~np.isfinite(flat)
-        if odd.any():
+        finite = np.isfinite(flat)
+        if not finite.all():
             elements: list[Any] = flat.tolist()
-            for index in np.flatnonzero(odd).tolist():
+            for index in np.flatnonzero(~finite).tolist():
                 value = elements[index]
                 elements[index] = "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
             return elements

@@ -26,7 +26,7 @@ class Wanted:
     """Not the output but its so many largest values, with their indices and labels; 0: the output."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # made for each request: frozen ones take a microsecond longer, each
 class InferRequest:
     """What is asked of a model."""
 

@@ -34,7 +34,7 @@ def is_float(dtype: np.dtype[Any]) -> bool:
     return dtype.kind == "f" or dtype == DATATYPES["BF16"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # made for each request: frozen ones take a microsecond longer, each
 class Tensor:
     """One named tensor; its datatype is the array's."""
 

@@ -295,8 +295,10 @@ async def test_no_workers_at_all(pod: Pod) -> None:
 async def test_a_lone_brief_request_waits_for_no_thread() -> None:
     """Once the model is known to be brief, it is computed on the loop."""
     async with running(batching=BATCHING, inline=True) as pod:
-        for number in range(40):
+        for number in range(2000):  # as many in a row as are brief: the machine has other things to do
             assert (await infer(pod, [number, 0])).status_code == 200
+            if pod.served.pace.is_brief(100):
+                break
         assert pod.served.pace.is_brief(100)
         threads_before = pod.served.statistics.executions
         assert (await infer(pod, [1, 1])).json()["outputs"][0]["data"] == [2, 2]

@@ -17,6 +17,7 @@ from predictor.counters import Counters
 from predictor.endpoints.app import build
 from predictor.endpoints.grpc.beside import Beside, Either
 from predictor.endpoints.inference import Inference
+from predictor.endpoints.lane import lane_around, short_way
 from predictor.loading.held import Held
 from predictor.loading.progress import Progress
 from predictor.loading.room import Room
@@ -171,7 +172,7 @@ async def running(
         Times(idle_s=65, grace_s=5),
         on_started=started.set,
         on_ending=ending.set,
-        around=lambda http: Either(http, beside),
+        around=lane_around(short_way(inference, 65), lambda http: Either(http, beside)),
     )
     with contextlib.closing(workers), listening("127.0.0.1", 0, host_key="HOST", port_key="PORT") as listener:
         port = listener.getsockname()[1]

@@ -209,7 +209,7 @@ async def test_a_client_that_hangs_up_within_its_body_breaks_nothing(
 ) -> None:
     """Nothing is computed, nothing is logged as an error."""
     _, writer = await pod.connect()
-    writer.write(b'POST %s HTTP/1.1\r\nHost: m\r\nContent-Length: 1000\r\n\r\n{"inst' % V1.encode())
+    writer.write(b'POST %s HTTP/1.1\r\nHost: m\r\nContent-Length: 90000\r\n\r\n{"inst' % V1.encode())
     await until(lambda: pod.counters.in_flight == 1)
     writer.close()
     await until(lambda: pod.counters.in_flight == 0)
