@@ -29,7 +29,7 @@ def may_be(response: Response | Reply) -> bool:
 
 
 async def compressed(accepted: str, response: Response | Reply) -> Response | Reply:
-    """Return the answer in the coding that an Accept-Encoding likes best; itself, where that has none or it hardly shrinks."""
+    """Return the answer in the coding that an Accept-Encoding likes best; itself, where none is worth it."""
     coding = preferred(accepted)
     if coding is None or not isinstance(response, Reply):
         return response
