@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.types import Receive
 
@@ -20,6 +20,9 @@ from predictor.statistics import Laps
 from predictor.steps import Steps
 from predictor.workers import Workers, tellable
 from torpor.aio.clock import Clock
+
+if TYPE_CHECKING:
+    from predictor.cache import Key
 
 T = TypeVar("T")
 
@@ -61,7 +64,7 @@ class Execution:
         except Exception as error:
             served.statistics.failed(time.perf_counter_ns() - arrived_ns, error)
             raise
-        if not is_batched:
+        if not is_batched and not laps.is_hit:
             served.statistics.executed(laps)
         served.statistics.succeeded(arrived_ns, laps, int(self._clock.wall() * 1000))
         return result
@@ -82,7 +85,8 @@ class Execution:
         finally:
             ended_ns = laps.encoded_ns or time.perf_counter_ns()
             served.pace.took((ended_ns - arrived_ns) / 1e9, on_loop=True)
-        served.statistics.executed(laps)
+        if not laps.is_hit:
+            served.statistics.executed(laps)
         served.statistics.succeeded(arrived_ns, laps, int(self._clock.wall() * 1000))
         return result
 
@@ -145,12 +149,15 @@ class Execution:
         if call is None:
             return result  # type: ignore[return-value]  # then it has ended by this
         laps.rows = call.rows
-        batcher = held.batcher or self._batcher(served, held)
-        try:
-            answer = await batcher.answer(call, laps, receive)
-        except Exception as error:
-            return failed(computing, error)
-        served.pace.took((laps.inferred_ns - laps.began_ns) / 1e9, on_loop=False)
+        key, answer = _kept(held, call, laps)
+        if not laps.is_hit:
+            batcher = held.batcher or self._batcher(served, held)
+            try:
+                answer = await batcher.answer(call, laps, receive)
+            except Exception as error:
+                return failed(computing, error)
+            served.pace.took((laps.inferred_ns - laps.began_ns) / 1e9, on_loop=False)
+            _keep(held, key, call, answer, laps)
         reply = await self._briefly(served.writing, length, partial(written, computing, answer))
         laps.encoded_ns = time.perf_counter_ns()
         return reply
@@ -189,7 +196,10 @@ def _whole(held: Held, begin: Callable[[], Computing[T]], laps: Laps) -> T:
 
     def ask(call: Call) -> Any:
         laps.decoded_ns, laps.rows = time.perf_counter_ns(), call.rows
-        answer = call.alone(held)
+        key, answer = _kept(held, call, laps)
+        if not laps.is_hit:
+            answer = call.alone(held)
+            _keep(held, key, call, answer, laps)
         laps.inferred_ns = time.perf_counter_ns()
         return answer
 
@@ -197,6 +207,29 @@ def _whole(held: Held, begin: Callable[[], Computing[T]], laps: Laps) -> T:
     result = computed(begin(), ask)
     laps.encoded_ns = time.perf_counter_ns()
     return result
+
+
+def _kept(held: Held, call: Call, laps: Laps) -> tuple[Key | None, Any]:
+    """Return what a call's answer is kept by, where it is to be, and the answer if it is there; says so in the laps."""
+    if held.cache is None:
+        return None, None
+    from predictor.cache import key_of  # noqa: PLC0415  # few models have one
+
+    began_ns = time.perf_counter_ns()
+    key = key_of(call)
+    answer = None if key is None else held.cache.find(key)
+    laps.is_hit = answer is not None
+    laps.kept_ns = time.perf_counter_ns() - began_ns
+    return key, answer
+
+
+def _keep(held: Held, key: Key | None, call: Call, answer: Any, laps: Laps) -> None:
+    """Keep the answer to a call, where it is to be."""
+    if key is None or held.cache is None:
+        return
+    began_ns = time.perf_counter_ns()
+    held.cache.keep(key, call, answer)
+    laps.kept_ns += time.perf_counter_ns() - began_ns
 
 
 def _is_idle(held: Held) -> bool:

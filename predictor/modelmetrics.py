@@ -28,6 +28,8 @@ def families(models: Iterable[Served]) -> Iterator[Metric]:
         (metrics.PREDICTOR_MODEL_REQUESTS, lambda each: each.success.count),
         (metrics.PREDICTOR_MODEL_INFERENCES, lambda each: each.inferences),
         (metrics.PREDICTOR_MODEL_EXECUTIONS, lambda each: each.executions),
+        (metrics.PREDICTOR_MODEL_CACHE_HITS, lambda each: each.cache_hit.count),
+        (metrics.PREDICTOR_MODEL_CACHE_MISSES, lambda each: each.cache_miss.count),
     ):
         yield _counters(CounterMetricFamily, family, all_, number)
     yield _failures(CounterMetricFamily, metrics.PREDICTOR_MODEL_FAILURES, all_)
@@ -52,6 +54,8 @@ def _tritons(models: tuple[Served, ...]) -> Iterator[Metric]:
         (metrics.TRITON_SUCCESS, lambda each: each.success.count),
         (metrics.TRITON_COUNT, lambda each: each.inferences),
         (metrics.TRITON_EXECUTIONS, lambda each: each.executions),
+        (metrics.TRITON_CACHE_HITS, lambda each: each.cache_hit.count),
+        (metrics.TRITON_CACHE_MISSES, lambda each: each.cache_miss.count),
     ):
         yield _counters(UnknownMetricFamily, family, models, number)
     yield _failures(UnknownMetricFamily, metrics.TRITON_FAILURE, models)

@@ -25,6 +25,7 @@ GRACE_SECONDS = "TORPOR_PREDICTOR_GRACE_SECONDS"
 INLINE = "TORPOR_PREDICTOR_INLINE"
 MODEL_CONTROL = "TORPOR_PREDICTOR_MODEL_CONTROL"
 MEMORY_BUDGET = "TORPOR_PREDICTOR_MEMORY_BUDGET"
+CACHE_BYTES = "TORPOR_PREDICTOR_CACHE_BYTES"
 GPU_MEMORY_BUDGET = "TORPOR_PREDICTOR_GPU_MEMORY_BUDGET"
 ADMIN_HOST = "TORPOR_PREDICTOR_ADMIN_HOST"
 ADMIN_PORT = "TORPOR_PREDICTOR_ADMIN_PORT"
@@ -134,6 +135,7 @@ def _source(environ: Mapping[str, str]) -> Source:
         allow_pickle=read.flag("TORPOR_ALLOW_PICKLE", allow_pickle) if allow_pickle else False,
         storage=storage.read(environ),
         batching=_batching(environ),
+        cache_bytes=_bytes(environ, CACHE_BYTES) or 0,
     )
 
 

@@ -19,6 +19,10 @@ class Laps:
     decoded_ns: int = 0
     inferred_ns: int = 0
     encoded_ns: int = 0
+    kept_ns: int = 0
+    """How long it took to find an answer that was kept, or to keep it."""
+    is_hit: bool = False
+    """It was kept, and nothing was computed."""
     rows: int = 1
     """Of the first input's first axis: what counts as inferences."""
 
@@ -78,6 +82,10 @@ class Statistics:
     compute_input: Lap = field(default_factory=Lap)
     compute_infer: Lap = field(default_factory=Lap)
     compute_output: Lap = field(default_factory=Lap)
+    cache_hit: Lap = field(default_factory=Lap)
+    """Requests whose answers were kept, and how long these took to find."""
+    cache_miss: Lap = field(default_factory=Lap)
+    """Requests whose answers were not, and how long these took to keep."""
 
     def executed(self, laps: Laps) -> None:
         """Count one execution of the model, for one request or more."""
@@ -93,6 +101,12 @@ class Statistics:
 
     def succeeded(self, arrived_ns: int, laps: Laps, now_ms: int) -> None:
         """Count one request that was answered: `arrived_ns` is when it began to wait for a thread."""
+        if laps.kept_ns:
+            (self.cache_hit if laps.is_hit else self.cache_miss).add(laps.kept_ns)
+        if laps.is_hit:  # Triton's count of inferences is of those that are computed
+            self.last_at_ms = now_ms
+            self.success.add(laps.encoded_ns - arrived_ns)
+            return
         self.inferences += laps.rows
         self.last_at_ms = now_ms
         self.success.add(laps.encoded_ns - arrived_ns)
@@ -108,7 +122,6 @@ class Statistics:
 
     def document(self, name: str, version: str) -> dict[str, Any]:
         """Return one entry of `model_stats`."""
-        nothing = Lap().document()
         return {
             "name": name,
             "version": version,
@@ -122,8 +135,8 @@ class Statistics:
                 "compute_input": self.compute_input.document(),
                 "compute_infer": self.compute_infer.document(),
                 "compute_output": self.compute_output.document(),
-                "cache_hit": nothing,
-                "cache_miss": nothing,
+                "cache_hit": self.cache_hit.document(),
+                "cache_miss": self.cache_miss.document(),
             },
             "batch_stats": [each.document(size) for size, each in sorted(self.batches.items())],
             "memory_usage": [],

@@ -23,13 +23,23 @@ from predictor.model import (
 
 if TYPE_CHECKING:
     from predictor.batching.batcher import Batcher
+    from predictor.cache import ResponseCache
 
 
 class Held:
     """An open model. Its abilities are looked up once: to ask a Protocol costs 10 µs, each time."""
 
-    def __init__(self, model: Model, resources: ExitStack | None = None, batching: Batching | None = None) -> None:
-        """`resources` closes the model, then gives back its files. `batching` goes before what the model says."""
+    def __init__(
+        self,
+        model: Model,
+        resources: ExitStack | None = None,
+        batching: Batching | None = None,
+        cache_bytes: int = 0,
+    ) -> None:
+        """`resources` closes the model, then gives back its files. `batching` goes before what the model says.
+
+        So many bytes of answers are kept for requests that come again.
+        """
         self.model = model
         self.signature = model.signature
         self.outputs = tuple([each.name for each in self.signature.outputs])
@@ -46,6 +56,8 @@ class Held:
         self.joins = _joins(model.signature)
         self.batcher: Batcher | None = None
         """Who does so; whoever computes makes it when it is first needed."""
+        self.cache = _cache(cache_bytes) if cache_bytes else None
+        """Answers that are kept."""
         self._resources = resources
 
     def close(self) -> None:
@@ -57,3 +69,9 @@ class Held:
 def _joins(signature: Signature) -> bool:
     """Tell whether tensors may be joined along the first axis: it counts rows, as many as one likes, everywhere."""
     return all(each.shape[:1] == (-1,) for each in (*signature.inputs, *signature.outputs))
+
+
+def _cache(most_bytes: int) -> ResponseCache:
+    from predictor.cache import ResponseCache  # noqa: PLC0415  # few have one
+
+    return ResponseCache(most_bytes)

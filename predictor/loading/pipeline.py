@@ -80,7 +80,7 @@ class _Load:
             if located.folder is None and not runtime.keeps_files:
                 # What is mapped stays until it is unmapped; without a name it goes with the process, even by kill -9.
                 shutil.rmtree(folder, ignore_errors=True)
-            return Held(model, taken.pop_all(), self._source.batching)
+            return Held(model, taken.pop_all(), self._source.batching, self._source.cache_bytes)
 
     async def _fetch(self, located: Located, folder: Path) -> Fetched:
         self._progress.expect(located.to_fetch)

@@ -22,3 +22,5 @@ class Source:
     storage: StorageSettings = field(default_factory=StorageSettings)
     batching: Batching | None = None
     """How its requests become batches; None: as the model itself says."""
+    cache_bytes: int = 0
+    """Of answers that are kept for requests that come again."""

@@ -153,11 +153,19 @@ PREDICTOR_MODEL_SECONDS = Family(
     (*_VERSION, "part"),
 )
 PREDICTOR_MODEL_BATCH_ROWS = Family("torpor_predictor_model_batch_rows", "Rows of each execution.", _VERSION)
+PREDICTOR_MODEL_CACHE_HITS = Family(
+    "torpor_predictor_model_cache_hits", "Requests whose answers had been kept.", _VERSION
+)
+PREDICTOR_MODEL_CACHE_MISSES = Family(
+    "torpor_predictor_model_cache_misses", "Requests whose answers are looked for and had not been kept.", _VERSION
+)
 # Triton's names, for dashboards that exist; durations are in microseconds there.
 TRITON_SUCCESS = Family("nv_inference_request_success", "Requests that a model has answered.", _VERSION)
 TRITON_FAILURE = Family("nv_inference_request_failure", "Requests that were not answered.", (*_VERSION, "reason"))
 TRITON_COUNT = Family("nv_inference_count", "Rows that a model has answered.", _VERSION)
 TRITON_EXECUTIONS = Family("nv_inference_exec_count", "Executions of a model.", _VERSION)
+TRITON_CACHE_HITS = Family("nv_cache_num_hits_per_model", "Requests whose answers had been kept.", _VERSION)
+TRITON_CACHE_MISSES = Family("nv_cache_num_misses_per_model", "Requests whose answers had not.", _VERSION)
 TRITON_PENDING = Family("nv_inference_pending_request_count", "Requests that wait for an execution.", _VERSION)
 TRITON_PARTS = {
     part: Family(f"nv_inference_{name}_duration_us", f"Time of answered requests: {part}.", _VERSION)

@@ -112,6 +112,7 @@ class Pod:
     server: Server
     beside: Beside
     batching: Batching | None = None
+    cache_bytes: int = 0
 
     @property
     def progress(self) -> Progress:
@@ -140,7 +141,7 @@ class Pod:
     def loaded(self) -> None:
         """The model is warm from now on."""
         self.progress.ready()
-        self.served.hold(Held(self.model, batching=self.batching))
+        self.served.hold(Held(self.model, batching=self.batching, cache_bytes=self.cache_bytes))
 
 
 @contextlib.asynccontextmanager
@@ -152,6 +153,7 @@ async def running(
     events: Events = EVENTS,
     inline: bool = False,
     batching: Batching | None = None,
+    cache_bytes: int = 0,
 ) -> AsyncIterator[Pod]:
     """Serve a model called `m` while the block runs; nothing of it is left afterwards.
 
@@ -179,7 +181,7 @@ async def running(
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         await started.wait()
         async with beside.offered(), httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as http:
-            pod = Pod(http, port, served, models, counters, model, server, beside, batching)
+            pod = Pod(http, port, served, models, counters, model, server, beside, batching, cache_bytes)
             pod.reset(loaded=loaded)
             yield pod
         server.end()
