@@ -148,6 +148,8 @@ async def raw(
     """Connect; `begin`: greet as a client does."""
     sock = socket.socket()
     sock.settimeout(0)
+    # asyncio does this for sockets that it makes itself.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if receive_buffer is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     try:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 from h2 import events
 
 from activator.grpc.call import Call
+from activator.grpc.client import ClientLine
+from activator.grpc.pods import PodLine
 from activator.settings import ClientLimits
 from tests.activator.grpc.doorway import call, channel, code_of, grpc_doorway, path, served
 from tests.activator.grpc.pods import pod
@@ -19,26 +21,37 @@ from tests.activator.proxy.doorway import Doorway
 from tests.support.until import until
 
 
+def pod_lines(door: Doorway) -> list[PodLine]:
+    """The door's connections to pods."""
+    return [line for lines in door.pool.http2._open.values() for line in lines]
+
+
+def client_lines(door: Doorway) -> list[ClientLine]:
+    """And to clients."""
+    return [line for line in door.door.connections if isinstance(line, ClientLine)]
+
+
 def held(door: Doorway) -> int:
     """Bytes of bodies that the door holds."""
-    lines = [line for lines in door.pool.http2._open.values() for line in lines]
-    ends = [*lines, *door.door.connections]
+    ends = [*pod_lines(door), *client_lines(door)]
     return sum(
         end.transport.get_write_buffer_size() + sum(stream.queued for stream in end.streams.values()) for end in ends
     )
 
 
+def is_stopped(lines: Sequence[PodLine | ClientLine]) -> bool:
+    """Tell whether the peer has a stream on which it may send no more: there is no window left."""
+    return any(line.h2.remote_flow_control_window(number) == 0 for line in lines for number in line.streams)
+
+
 async def test_a_client_that_does_not_read() -> None:
     """The pod stops after some hundred kilobytes of 1.5 MB; when the client reads on, all of it comes."""
-    async with served() as (door, made, _), raw(door.server.ports[-1]) as client:
+    async with served() as (door, made, other), raw(door.server.ports[-1]) as client:
         client.credit = False
         number = await client.ask("Count", b"1500")
-        await until(lambda: made.produced > 50)
-        before = -1
-        while made.produced != before:  # until it stands still
-            before = made.produced
-            await asyncio.sleep(0.2)
-        assert before < 500
+        await until(lambda: made.produced > 50 and is_stopped(pod_lines(door)))
+        assert await call(other, "Echo", b"x" * 200_000) == b"x" * 200_000  # meanwhile it could have gone on
+        assert made.produced < 500
         assert held(door) < 200_000
         client.credit = True
         client.h2.increment_flow_control_window(2**20)
@@ -83,15 +96,19 @@ async def test_a_pod_that_does_not_read() -> None:
             written += 1000
             yield b"x" * 1000
 
-    async with scripted(behave) as made, grpc_doorway() as (door, port), channel(port) as client:
+    async with (
+        scripted(behave) as made,
+        pod() as well,
+        grpc_doorway() as (door, port),
+        channel(port) as client,
+        channel(port, "well.default.example.test") as other,
+    ):
         door.deploy("app", made.port)
+        door.deploy("well", well.port)
         upload = client.stream_unary(path("Add"))(messages())
-        await until(lambda: written > 60_000)
-        before = -1
-        while written != before:
-            before = written
-            await asyncio.sleep(0.2)
-        assert before < 2_000_000
+        await until(lambda: written > 60_000 and is_stopped(client_lines(door)))
+        assert await call(other, "Echo", b"x" * 200_000) == b"x" * 200_000
+        assert written < 2_000_000
         assert held(door) < 200_000
         upload.cancel()
         go_on.set()

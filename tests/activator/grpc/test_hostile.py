@@ -20,15 +20,23 @@ from hyperframe.frame import (
     SettingsFrame,
 )
 
+from activator.grpc.client import ClientLine
 from activator.settings import ClientLimits, StreamLimits
 from tests.activator.grpc.doorway import HOST, call, code_of, grpc_doorway, path, served
 from tests.activator.grpc.raw import PREFACE, raw
+from tests.activator.proxy.doorway import Doorway
 from tests.support.clock import FakeClock
 from tests.support.until import until
 
 CALM = int(ErrorCodes.ENHANCE_YOUR_CALM)
-QUICK = ClientLimits(linger_s=0.1)
 STRICT = StreamLimits(streams=10, resets=50, control_frames=100)
+
+
+async def lingered(door: Doorway, clock: FakeClock) -> None:
+    """Let the time pass in which a client that was told to go might still read."""
+    await door.watched()
+    clock.advance(ClientLimits().linger_s + 0.1)
+    await door.watched()
 
 
 def ping(_: int) -> Frame:
@@ -70,12 +78,14 @@ def empty(_: int) -> Frame:
 )
 async def test_floods(frame: object) -> None:
     """A thousand frames that ask for nothing end the connection; others go on."""
-    async with served(streams=STRICT, client=QUICK) as (door, _, client), raw(door.server.ports[-1]) as flood:
+    clock = FakeClock()
+    async with served(streams=STRICT, clock=clock) as (door, _, client), raw(door.server.ports[-1]) as flood:
         await flood.ask("Hold", b"", end=False)
         await flood.send(*(frame(number) for number in range(1000)))  # type: ignore[operator]
         await flood.until(lambda: False)
         assert [code for _, code in flood.goaways][-1] == CALM
         assert await call(client, "Echo") == b"hello"
+        await lingered(door, clock)
         await until(lambda: len(door.door.connections) == 1)
 
 
@@ -206,10 +216,12 @@ def _rest(value: int) -> bytes:
 )
 async def test_what_is_no_http2(raw_bytes: bytes) -> None:
     """Ends the connection, and nothing else."""
-    async with served(client=QUICK) as (door, _, client), raw(door.server.ports[-1], begin=False) as other:
+    clock = FakeClock()
+    async with served(clock=clock) as (door, _, client), raw(door.server.ports[-1], begin=False) as other:
         assert await call(client, "Echo") == b"hello"
         other.writer.write(raw_bytes + PREFACE * 2)
         await asyncio.wait_for(other.reader.read(), 10)
+        await lingered(door, clock)
         await until(lambda: len(door.door.connections) == 1)
         assert await call(client, "Echo") == b"hello"
 
@@ -250,14 +262,16 @@ async def test_a_client_that_reads_none_of_our_answers() -> None:
 
 async def test_connections_over_the_limit() -> None:
     """Are told, and closed."""
+    clock = FakeClock()
     async with (
-        grpc_doorway(client=ClientLimits(connections=1, linger_s=0.1)) as (door, port),
+        grpc_doorway(client=ClientLimits(connections=1), clock=clock) as (door, port),
         raw(port) as first,
         raw(port) as second,
     ):
         await second.until(lambda: False)
         assert second.goaways
         assert not first.goaways
+        await lingered(door, clock)
         await until(lambda: len(door.door.connections) == 1)
 
 
@@ -290,6 +304,7 @@ async def test_dawdlers(sent: bytes, passes: float, late: float) -> None:
         await door.watched()
         assert door.door.connections
         clock.advance(late)
+        await door.watched()
         await asyncio.wait_for(client.reader.read(), 5)
         client.writer.close()
         await until(lambda: not door.door.connections)
@@ -304,6 +319,7 @@ async def test_a_client_that_vanishes() -> None:
         for _ in range(2):
             await door.watched()
             clock.advance(31)
+        await door.watched()
         await until(lambda: not any(each.streams for each in door.door.connections))
         await until(lambda: made.now == 0)
 
@@ -316,9 +332,14 @@ async def test_a_client_that_waits_quietly() -> None:
         number = await client.ask("Hold", b"")
         await until(lambda: made.now == 1)
         reading = asyncio.create_task(client.answer(number))
-        for _ in range(3):
-            await door.watched()
+        (line,) = door.door.connections
+        assert isinstance(line, ClientLine)
+        before = line.heard
+        await door.watched()
+        for pings in range(1, 4):
             clock.advance(31)
+            await door.watched()
+            await until(lambda pings=pings: line.heard >= before + pings)
             await door.watched()
         made.go_on.set()
         assert (await reading).trailers["grpc-status"] == "0"
