@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TypeAlias
 
 from predictor.memory import measure
@@ -26,10 +26,20 @@ class Keeper:
     """Belongs to the event loop. Where there is a budget, models are opened one at a time: each is measured alone."""
 
     def __init__(
-        self, models: Models, budget: Budget, *, gives_back: bool = True, patience_s: float = PATIENCE_S
+        self,
+        models: Models,
+        budget: Budget,
+        *,
+        gives_back: bool = True,
+        taken: Callable[[], Amount] = measure.taken,
+        patience_s: float = PATIENCE_S,
     ) -> None:
-        """`gives_back`: models may go, and what they take is loaded so that the system can have it back."""
+        """`gives_back`: models may go, and are loaded so that the system can have their memory back.
+
+        `taken` says what the process takes at present; it may block.
+        """
         self.budget = budget
+        self.taken = taken
         self._models = models
         self._apart = Apart() if gives_back or budget.is_limited else None
         self._patience_s = patience_s
@@ -148,11 +158,11 @@ class Place:
             self._apart.begin()
             self._is_apart = True
         self._files = files
-        self._before = await asyncio.to_thread(measure.taken)
+        self._before = await asyncio.to_thread(self._keeper.taken)
 
     async def fill(self) -> None:
         """As Room's."""
-        self.takes = grown(self._before, await asyncio.to_thread(measure.taken), self._files)
+        self.takes = grown(self._before, await asyncio.to_thread(self._keeper.taken), self._files)
         if self._is_alone:
             await self._keeper.clear(self._name, self.takes, self._served)
 
