@@ -35,7 +35,13 @@ _LATER = re.compile(r"For(CausalLM|ConditionalGeneration|Vision2Seq|ImageTextToT
 _SPEECH = re.compile(r"For(CTC|SpeechSeq2Seq)$|^(Whisper|Speech2Text)\w*ForConditionalGeneration$")
 _REWRITING = re.compile(r"For(ConditionalGeneration|Seq2SeqLM)$|MTModel$")
 _PICTURES = re.compile(r"ForImageClassification(WithTeacher)?$")
-_KSERVE = {"sequence-classification": "classification", "text-embedding": "embedding"}
+_ALIASES = {
+    "sequence-classification": "text-classification",
+    "sentiment-analysis": "text-classification",
+    "text-embedding": "embedding",
+    "feature-extraction": "embedding",
+}
+"""What KServe's server and the library's pipelines call them."""
 _POOLINGS = ("cls", "max", "mean", "mean_sqrt_len_tokens")
 
 
@@ -43,7 +49,7 @@ class Task(StrEnum):
     """What the model answers with."""
 
     EMBEDDING = "embedding"
-    CLASSIFICATION = "classification"
+    CLASSIFICATION = "text-classification"
     TOKENS = "token-classification"
     MASK = "fill-mask"
     REWRITING = "text2text-generation"
@@ -115,12 +121,13 @@ def plan(configs: Configs) -> Plan:
 
 
 def requested(arguments: Sequence[str]) -> str:
-    """Return the task that arguments name as those of KServe's server do, `--task=fill_mask`, or nothing."""
+    """Return the task that arguments name, in the library's words or in those of KServe's server, or nothing."""
     for index, each in enumerate(arguments):
         name, equals, value = each.partition("=")
         if name == "--task":
             value = value if equals else "".join(arguments[index + 1 : index + 2])
-            return _KSERVE.get(value.replace("_", "-"), value.replace("_", "-"))
+            value = value.replace("_", "-")
+            return _ALIASES.get(value, value)
     return ""
 
 

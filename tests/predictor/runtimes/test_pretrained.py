@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from predictor.runtimes.pretrained import Configs, Plan, Task, check, choose, plan, shards
+from predictor.runtimes.pretrained import Configs, Plan, Task, check, choose, plan, requested, shards
 from tests.support.models import minilm
 from torpor.errors import ForbiddenError, InvalidInputError, NotFoundError, TorporError, UnsupportedError
 
@@ -200,3 +200,19 @@ def test_an_index_names_its_files() -> None:
     )
     with pytest.raises(InvalidInputError, match="weight_map"):
         shards({"weight_map": {"a": 1}})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "task"),
+    [
+        pytest.param(["--task=text-classification"], Task.CLASSIFICATION, id="the-librarys-word"),
+        pytest.param(["--task", "sequence_classification"], Task.CLASSIFICATION, id="kserves"),
+        pytest.param(["--task=text_embedding"], Task.EMBEDDING, id="kserves-other"),
+        pytest.param(["--task=feature-extraction"], Task.EMBEDDING, id="the-librarys-other"),
+        pytest.param(["--task=text2text_generation"], Task.REWRITING, id="with-underscores"),
+        pytest.param(["--model_name=x"], "", id="none"),
+        pytest.param(["--task"], "", id="cut-short"),
+    ],
+)
+def test_tasks_are_asked_for_by_name(arguments: list[str], task: str) -> None:
+    assert requested(arguments) == task
