@@ -9,6 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from predictor.counters import BOUNDS_S, Counters, Durations
+from predictor.memory.export import stays
 from predictor.modelmetrics import families
 from predictor.models import Models
 from torpor.aio.clock import Clock
@@ -53,6 +54,7 @@ class Collector:
         tokens = self._tokens()
         yield _gauge(metrics.PREDICTOR_TOKENS_IN_FLIGHT, [] if tokens is None else [((model,), tokens)])
         yield from families(self._models)
+        yield from stays(self._models)
         stages = self._models.first.progress.snapshot()["stages"]
         ended = [((model, each["name"]), each["seconds"]) for each in stages if each["seconds"] is not None]
         yield _gauge(metrics.PREDICTOR_LOAD_STAGE_SECONDS, ended)

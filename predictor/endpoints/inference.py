@@ -100,6 +100,7 @@ class Inference:
             return None
         with self.counted(asked.protocol) as outcome:
             response: Response | Reply
+            served.stay.used()
             try:
                 begin = partial(asked.compute, served, held, asked.body)
                 response = self.execution.at_once(served, held, begin)

@@ -162,7 +162,7 @@ class Management:
         worker = {
             "startTime": datetime.fromtimestamp(started_at, UTC).isoformat(),
             "status": "READY" if served.held is not None else "UNLOADING" if served.is_unloaded else "LOADING",
-            "memoryUsage": 0,
+            "memoryUsage": served.stay.takes.host if served.held is not None and served.stay.takes is not None else 0,
             "pid": os.getpid(),
             "gpu": False,
             "gpuUsage": "N/A",

@@ -147,6 +147,18 @@ PREDICTOR_MODEL_EXECUTIONS = Family(
 PREDICTOR_MODEL_WAITING = Family(
     "torpor_predictor_model_waiting", "Requests that wait for an execution of the model.", _VERSION
 )
+PREDICTOR_MODEL_MEMORY_BYTES = Family(
+    "torpor_predictor_model_memory_bytes",
+    "What the model takes of the machine's memory (host) and the accelerator's (gpu); 0 while it is not here.",
+    (*_VERSION, "kind"),
+)
+PREDICTOR_MODEL_LOADS = Family("torpor_predictor_model_loads", "How often the model was loaded.", _VERSION)
+PREDICTOR_MODEL_LOAD_SECONDS = Family(
+    "torpor_predictor_model_load_seconds", "Time of these loads together, the wait for room included.", _VERSION
+)
+PREDICTOR_MODEL_EVICTIONS = Family(
+    "torpor_predictor_model_evictions", "How often the model made room for another one.", _VERSION
+)
 PREDICTOR_MODEL_SECONDS = Family(
     "torpor_predictor_model_seconds",
     "Where the time of answered requests went: queue, input, infer, output, and all of it as request.",
