@@ -22,6 +22,7 @@ from predictor.workers import Workers, tellable
 from torpor.aio.clock import Clock
 
 if TYPE_CHECKING:
+    from predictor.batching.batcher import Batcher
     from predictor.cache import Key
 
 T = TypeVar("T")
@@ -55,12 +56,16 @@ class Execution:
         """
         arrived_ns = time.perf_counter_ns()
         laps = Laps()
-        is_batched = held.batching is not None and not (self._is_brief(served, length) and _is_idle(held))
+        batcher = None if held.batching is None else held.batcher or self._batcher(served, held)
+        is_batched = batcher is not None and not batcher.is_idle
         try:
-            if is_batched:
-                result = await self._batched(served, held, begin, length, laps, receive)
-            else:
+            if batcher is None:
                 result = await self._separately(served, held, begin, length, laps, receive)
+            elif batcher.is_idle:  # one job is less than three
+                with batcher.alone():
+                    result = await self._separately(served, held, begin, length, laps, receive)
+            else:
+                result = await self._batched(served, batcher, held, begin, length, laps, receive)
         except Exception as error:
             served.statistics.failed(time.perf_counter_ns() - arrived_ns, error)
             raise
@@ -71,7 +76,9 @@ class Execution:
 
     def is_at_once(self, served: Served, held: Held, length: int) -> bool:
         """Tell whether a request of so many bytes may be computed here and now."""
-        return self._is_brief(served, length) and served.turns.has_room and (held.batching is None or _is_idle(held))
+        if held.batching is not None and (held.batcher is None or not held.batcher.is_idle):
+            return False
+        return self._is_brief(served, length) and served.turns.has_room
 
     def at_once(self, served: Served, held: Held, begin: Callable[[], Computing[T]]) -> T:
         """As `run`, on the loop: where `is_at_once` says so."""
@@ -136,6 +143,7 @@ class Execution:
     async def _batched(
         self,
         served: Served,
+        batcher: Batcher,
         held: Held,
         begin: Callable[[], Computing[T]],
         length: int,
@@ -151,7 +159,6 @@ class Execution:
         laps.rows = call.rows
         key, answer = _kept(held, call, laps)
         if not laps.is_hit:
-            batcher = held.batcher or self._batcher(served, held)
             try:
                 answer = await batcher.answer(call, laps, receive)
             except Exception as error:
@@ -179,7 +186,7 @@ class Execution:
         pace.took(seconds, on_loop=False)
         return result
 
-    def _batcher(self, served: Served, held: Held) -> Any:
+    def _batcher(self, served: Served, held: Held) -> Batcher:
         from predictor.batching.batcher import Batcher  # noqa: PLC0415  # few models have one
 
         assert held.batching is not None  # noqa: S101  # who calls has asked
@@ -193,9 +200,13 @@ class Execution:
 
 def _whole(held: Held, begin: Callable[[], Computing[T]], laps: Laps) -> T:
     """Read, ask and write; blocks."""
+    if held.batching is not None:
+        from predictor.batching.asked import checked  # noqa: PLC0415  # numpy comes with it
 
     def ask(call: Call) -> Any:
         laps.decoded_ns, laps.rows = time.perf_counter_ns(), call.rows
+        if held.batching is not None:
+            call = checked(call)
         key, answer = _kept(held, call, laps)
         if not laps.is_hit:
             answer = call.alone(held)
@@ -230,10 +241,6 @@ def _keep(held: Held, key: Key | None, call: Call, answer: Any, laps: Laps) -> N
     began_ns = time.perf_counter_ns()
     held.cache.keep(key, call, answer)
     laps.kept_ns += time.perf_counter_ns() - began_ns
-
-
-def _is_idle(held: Held) -> bool:
-    return held.batcher is None or held.batcher.is_idle
 
 
 def _here(job: Callable[[], T]) -> T:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from predictor.batching.options import Batching
-from predictor.batching.together import key_of
+from predictor.batching.together import RESERVED, key_of, passed_on
 from predictor.calls import Call, Infer, Predict
 from predictor.loading.held import Held
 from torpor.errors import InvalidInputError
@@ -26,11 +27,7 @@ class Wishes(NamedTuple):
 
 def wishes(call: Call, held: Held, batching: Batching) -> Wishes:
     """Return them; raises InvalidInputError naming `parameters.priority` or `parameters.timeout`."""
-    parameters: Mapping[str, Any] = {}
-    if isinstance(call, Infer):
-        parameters = call.request.parameters
-    elif isinstance(call, Predict):
-        parameters = call.parameters
+    parameters = _parameters(call)
     level = batching.level(_whole(parameters, "priority"))
     policy = batching.policy_of(level)
     timeout_s = policy.timeout_s
@@ -38,6 +35,25 @@ def wishes(call: Call, held: Held, batching: Batching) -> Wishes:
     if own_s and policy.allows_override:
         timeout_s = min(own_s, timeout_s) if timeout_s else own_s
     return Wishes(key_of(call, held, batching.padding), level, timeout_s)
+
+
+def checked(call: Call) -> Call:
+    """Return the call without what is of waiting, of which it needs none; raises InvalidInputError as `wishes` does."""
+    parameters = _parameters(call)
+    if not RESERVED & parameters.keys():
+        return call
+    for name in RESERVED:
+        _whole(parameters, name)
+    if isinstance(call, Infer):
+        return Infer(replace(call.request, parameters=passed_on(parameters)))
+    assert isinstance(call, Predict)  # noqa: S101  # no other has parameters
+    return Predict(call.instances, passed_on(parameters))
+
+
+def _parameters(call: Call) -> Mapping[str, Any]:
+    if isinstance(call, Infer):
+        return call.request.parameters
+    return call.parameters if isinstance(call, Predict) else {}
 
 
 def _whole(parameters: Mapping[str, Any], name: str) -> int:

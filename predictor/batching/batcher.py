@@ -11,7 +11,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -76,6 +76,7 @@ class Batcher:
         """`limit` says how many executions there may be at once, where somebody manages that; None: `batching` does."""
         self._held = held
         self._batching = batching
+        self._is_plain = not batching.delay_s and not batching.keeps_order
         self._workers = workers
         self._waits = waits
         self._clock = clock
@@ -92,8 +93,20 @@ class Batcher:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody waits and nothing is being executed."""
-        return not self._busy and not self._line
+        """Whether one that comes now would be executed at once, and alone."""
+        return self._is_plain and not self._busy and not self._line
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Have one executed by other means while the block runs: where it is idle. Whoever comes meanwhile waits."""
+        with self._lock:
+            self._busy += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._busy -= 1
+            self.look()
 
     @property
     def waiting(self) -> int:

@@ -52,7 +52,7 @@ def joined(calls: Sequence[Call], held: Held, padding: Padding) -> Sequence[Any]
 
 def _predicted(calls: Sequence[Predict], held: Held) -> Sequence[Any]:
     rows = [row for call in calls for row in call.instances]
-    answers = Predict(rows, _passed_on(calls[0].parameters)).alone(held)
+    answers = Predict(rows, passed_on(calls[0].parameters)).alone(held)
     _check_rows("predictions", len(answers), len(rows))
     ends = np.cumsum([call.rows for call in calls]).tolist()
     return [answers[end - call.rows : end] for call, end in zip(calls, ends, strict=True)]
@@ -72,10 +72,11 @@ def _tensors_key(call: Infer, held: Held, padding: Padding) -> Hashable:
 def _parameters_key(parameters: Mapping[str, Any], reader: TakesParameters | None) -> bytes:
     if not parameters or reader is None:
         return b""
-    return orjson.dumps(_passed_on(parameters), option=orjson.OPT_SORT_KEYS, default=repr)
+    return orjson.dumps(passed_on(parameters), option=orjson.OPT_SORT_KEYS, default=repr)
 
 
-def _passed_on(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+def passed_on(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return those that are the model's."""
     return {name: value for name, value in parameters.items() if name not in RESERVED}
 
 
@@ -86,7 +87,7 @@ def _inferred(calls: Sequence[Infer], held: Held, padding: Padding) -> Sequence[
             for index, given in enumerate(calls[0].request.inputs)
         ]
     )
-    parameters = _passed_on(calls[0].request.parameters)
+    parameters = passed_on(calls[0].request.parameters)
     if parameters and held.takes_parameters is not None:
         outputs = held.takes_parameters.infer_with(inputs, parameters)
     else:

@@ -231,10 +231,14 @@ async def test_who_is_more_important_is_first(pod: Pod) -> None:
     ],
 )
 async def test_wishes_that_are_none(pod: Pod, parameters: dict[str, Any], field: str) -> None:
-    answer = await infer(pod, [1, 1], **parameters)
-    assert answer.status_code == 400
-    assert field in answer.json()["error"]
-    assert (await infer(pod, [1, 1])).status_code == 200
+    """Whether it would wait or not."""
+    lone = await infer(pod, [1, 1], **parameters)
+    gate, first = await held_up(pod)
+    for answer in (lone, await infer(pod, [1, 1], **parameters)):
+        assert answer.status_code == 400
+        assert field in answer.json()["error"]
+    gate.opened.set()
+    assert (await first).status_code == 200
 
 
 async def test_a_batch_may_be_waited_for() -> None:
