@@ -7,7 +7,7 @@ import heapq
 import logging
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from activator.autoscaler import export
@@ -19,6 +19,7 @@ from activator.autoscaler.reported import Reported
 from torpor.aio.backoff import Backoff
 from torpor.aio.beside import beside
 from torpor.aio.clock import Clock
+from torpor.aio.turns import Turn, at_once, by_turns
 from torpor.errors import InvalidInputError, NotFoundError
 from torpor.kube import Change, Cluster, Informer, Recorder, WorkQueue
 from torpor.kube.informer import Key
@@ -35,6 +36,8 @@ SAMPLE_S = 1.0
 """One bucket of a window."""
 TICK_S = 2.0
 """Knative's."""
+SLICE_S = 0.003
+"""After so long at a time requests have their turn: a look at 10,000 revisions takes a second and more."""
 # While requests wait, the API is asked again at least this often.
 RETRY = Backoff(first_s=0.05, limit_s=2.0)
 
@@ -160,13 +163,24 @@ class Autoscaler:
                 while True:
                     for _ in range(round(TICK_S / SAMPLE_S)):
                         await asyncio.sleep(SAMPLE_S)
-                        self.sample()
-                    self.tick()
+                        await by_turns(self.sampling())
+                    await by_turns(self.ticking())
         finally:
             await self._queue.close()
 
     def sample(self) -> None:
-        """Put what went on since the last sample into the windows."""
+        """Put what went on since the last sample into the windows, in one go."""
+        at_once(self.sampling())
+
+    def tick(self) -> None:
+        """Decide for every revision that is not asleep, in one go."""
+        at_once(self.ticking())
+
+    def sampling(self) -> Iterator[None]:
+        """Put what went on since the last sample into the windows; yields where others may have their turn.
+
+        All of it is of the moment at which it begins, whatever happens meanwhile.
+        """
         start_s, self._sampled_s = self._sampled_s, self._clock.monotonic()
         reports = {report.revision: report for report in self._loads.report(self._sampled_s)}
         if not self._team.leads:
@@ -174,8 +188,14 @@ class Autoscaler:
         self._awake |= reports.keys()
         self._poked.clear()  # the reports know of those requests now
         wanted: dict[Key, ScaleMetric] = {}
+        turn = Turn(self._clock, SLICE_S)
         for key in self._awake & self._watched.keys():
-            watch, told = self._watched[key], None
+            if turn.is_over():
+                yield
+                turn.begin()
+            watch, told = self._watched.get(key), None
+            if watch is None:
+                continue  # it went while others had their turn
             if watch.reported is not None and self._reported is not None:
                 wanted[key] = watch.reported
                 told = self._reported.total(key, self._sampled_s)
@@ -183,22 +203,34 @@ class Autoscaler:
         if self._reported is not None:
             self._reported.want(wanted)
 
-    def tick(self) -> None:
-        """Decide for every revision that is not asleep, and have those scaled whose decision is not what there is."""
-        if not self._team.leads:
-            return
-        began = self._clock.monotonic()
-        while self._alarms and self._alarms[0][0] <= began:
-            due_s, key = heapq.heappop(self._alarms)
-            if self._due.get(key) == due_s:
-                del self._due[key]
-            self._awake.add(key)
+    def ticking(self) -> Iterator[None]:
+        """Decide for every revision that is not asleep, and have those scaled whose decision is not what there is.
+
+        Yields where others may have their turn; each revision is decided for by what is known when its own comes.
+        """
+        turn = Turn(self._clock, SLICE_S)
+        self._ring_alarms()
         for key in list(self._awake):
+            if turn.is_over():
+                yield
+                turn.begin()
+            if not self._team.leads:
+                return  # somebody else does, maybe since a moment ago
             try:
                 self._look_after(key)
             except Exception:  # one bad revision must not stop the scaling of all others
                 log.exception("deciding the scale of %s/%s failed", *key)
-        metrics.AUTOSCALER_TICK_SECONDS.set(self._clock.monotonic() - began)
+        if self._team.leads:
+            metrics.AUTOSCALER_TICK_SECONDS.set(turn.taken_s())
+
+    def _ring_alarms(self) -> None:
+        """Have those looked at that sleep and whose time has come."""
+        now_s = self._clock.monotonic()
+        while self._team.leads and self._alarms and self._alarms[0][0] <= now_s:
+            due_s, key = heapq.heappop(self._alarms)
+            if self._due.get(key) == due_s:
+                del self._due[key]
+            self._awake.add(key)
 
     def _look_after(self, key: Key) -> None:
         watch = self._watched.get(key)
