@@ -59,9 +59,10 @@ def topics(folder):
     texts = [each for sentences in SENTENCES.values() for each in sentences]
     classes = torch.tensor([index for index, name in labels.items() for _ in SENTENCES[name]])
     batch = tokenizer(texts, padding=True, return_tensors="pt")
+    model.requires_grad_(requires_grad=False)
     head = [*model.classifier.parameters(), *model.bert.pooler.parameters()]
-    optimizer = torch.optim.Adam(head, lr=3e-3)
-    for _ in range(40):
+    optimizer = torch.optim.Adam([each.requires_grad_() for each in head], lr=3e-3)
+    for _ in range(20):
         optimizer.zero_grad()
         model(**batch, labels=classes).loss.backward()
         optimizer.step()
