@@ -15,7 +15,8 @@ def made() -> bytes:
     """Return the FileDescriptorSet, serialised."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out.binpb"
-        status = protoc.main(["protoc", f"-I{FOLDER}", f"--descriptor_set_out={out}", "inference.proto"])
+        options = (f"-I{FOLDER}", f"--descriptor_set_out={out}", "--include_imports")
+        status = protoc.main(["protoc", *options, "inference.proto"])
         if status:
             sys.exit(status)
         return out.read_bytes()
@@ -27,7 +28,7 @@ def main() -> int:
     if sys.argv[1:] == ["--verify"]:
         if path.exists() and path.read_bytes() == content:
             return 0
-        print(f"{path.name} is not what inference.proto says: run scripts/generate-grpc", file=sys.stderr)
+        print(f"{path.name} is not what inference.proto and model_config.proto say: run scripts/generate-grpc", file=sys.stderr)
         return 1
     path.write_bytes(content)
     return 0

@@ -15,6 +15,6 @@ _POOL = descriptor_pool.DescriptorPool()
 with mock.patch.object(descriptor_pool, "Default", return_value=_POOL):
     import tritonclient.grpc as sync
     import tritonclient.grpc.aio as aio
-    from tritonclient.grpc import service_pb2
+    from tritonclient.grpc import model_config_pb2, service_pb2
 
-__all__ = ["aio", "service_pb2", "sync"]
+__all__ = ["aio", "model_config_pb2", "service_pb2", "sync"]

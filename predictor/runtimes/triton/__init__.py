@@ -1,0 +1,1 @@
+"""Models of a Triton model repository, as Triton's users have them."""
