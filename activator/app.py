@@ -23,6 +23,7 @@ from activator.proxy.server import Server
 from activator.routing.follow import Follower
 from activator.routing.table import Router, build
 from activator.settings import Settings
+from activator.shapes import known
 from activator.throttle.report import RevisionKey
 from activator.throttle.throttler import Budget, Hooks
 from activator.throttle.throttlers import Throttlers
@@ -56,9 +57,9 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     clock = SystemClock()
     async with await Cluster.connect(settings.kubeconfig, name="activator") as cluster:
         # What the cluster says.
-        routes, configurations, revisions = (Informer(cluster, kind) for kind in (ROUTE, CONFIGURATION, REVISION))
+        routes, configurations, revisions = (known(cluster, kind) for kind in (ROUTE, CONFIGURATION, REVISION))
         slices, pods, deployments = (
-            Informer(cluster, kind, labels=names.REVISION) for kind in (ENDPOINT_SLICE, POD, DEPLOYMENT)
+            known(cluster, kind, labels=names.REVISION) for kind in (ENDPOINT_SLICE, POD, DEPLOYMENT)
         )
         # Who may come in.
         told, recorder = (Recorder(cluster, f"torpor-{who}") for who in ("activator", "autoscaler"))

@@ -164,8 +164,9 @@ class Locks:
         self._recorder.emit(route, type_, reason, message)
         for owner in route["metadata"].get("ownerReferences") or ():
             if owner.get("controller"):
-                metadata = {**owner, "namespace": route["metadata"].get("namespace", "")}
-                self._recorder.emit({**owner, "metadata": metadata}, type_, reason, message)
+                metadata = {"name": owner["name"], "namespace": key_of(route)[0], "uid": owner.get("uid", "")}
+                about = {"apiVersion": owner["apiVersion"], "kind": owner["kind"], "metadata": metadata}
+                self._recorder.emit(about, type_, reason, message)
 
     def _fetched(self, key: Key, why: str) -> None:
         before = self._sources.unreadable.get(key, "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +111,9 @@ class Api:
 
 
 @contextlib.asynccontextmanager
-async def informing(cluster: Cluster) -> AsyncIterator[tuple[Informer, list[str]]]:
+async def informing(
+    cluster: Cluster, trim: Callable[[Object], Object] = lambda obj: obj
+) -> AsyncIterator[tuple[Informer, list[str]]]:
     """Run an informer of pods that writes down what it is told."""
     told: list[str] = []
 
@@ -119,7 +121,7 @@ async def informing(cluster: Cluster) -> AsyncIterator[tuple[Informer, list[str]
         sign = "+" if change.old is None else "-" if change.new is None else "~"
         told.append(sign + change.key[1])
 
-    informer = Informer(cluster, POD, tell, backoff=SOON)
+    informer = Informer(cluster, POD, tell, backoff=SOON, trim=trim)
     task = asyncio.create_task(informer.run())
     try:
         await asyncio.wait_for(informer.synced(), 5)
@@ -253,3 +255,16 @@ async def test_one_bad_handler_stops_nothing(api: Api, cluster: Cluster, caplog:
     assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR"]
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_what_is_not_kept_is_seen_by_nobody(api: Api, cluster: Cluster) -> None:
+    """From the list and from the watch alike: `items` and changes have what is left after trimming."""
+    await api.put("listed", spec={"a": 1, "b": 2})
+    async with informing(cluster, trim=lambda obj: obj | {"spec": {"a": obj["spec"]["a"]}}) as (informer, told):
+        await api.put("watched", spec={"a": 3, "b": 4})
+        await api.put("listed", spec={"a": 5, "b": 6})
+        await until(lambda: len(told) == 3)
+        assert {name: pod["spec"] for (_, name), pod in informer.items.items()} == {
+            "listed": {"a": 5},
+            "watched": {"a": 3},
+        }

@@ -34,6 +34,10 @@ class Change:
     new: Object | None
 
 
+def _whole(obj: Object) -> Object:
+    return obj
+
+
 class Informer:
     """Keep `items` equal to what the API holds; call `on_change` on every difference, in order.
 
@@ -51,7 +55,9 @@ class Informer:
         labels: str = "",
         fields: str = "",
         backoff: Backoff = Backoff(first_s=0.1, limit_s=5.0),
+        trim: Callable[[Object], Object] = _whole,
     ) -> None:
+        """`trim` makes of an object what is kept of it; name, namespace and resourceVersion it must leave."""
         self._cluster = cluster
         self.kind = kind
         self._handlers = [] if on_change is None else [on_change]
@@ -59,6 +65,7 @@ class Informer:
         self._labels = labels
         self._fields = fields
         self._backoff = backoff
+        self._trim = trim
         self._synced = asyncio.Event()
         self.items: dict[Key, Object] = {}
 
@@ -111,7 +118,7 @@ class Informer:
             async for type_, obj in events:
                 version = obj["metadata"]["resourceVersion"]
                 if type_ != "BOOKMARK":
-                    self._set(key_of(obj), None if type_ == "DELETED" else obj)
+                    self._set(key_of(obj), None if type_ == "DELETED" else self._trim(obj))
         return version
 
     def _replace(self, objects: Iterable[Object]) -> None:
@@ -121,7 +128,7 @@ class Informer:
         for key, obj in fresh.items():
             known = self.items.get(key)
             if known is None or known["metadata"]["resourceVersion"] != obj["metadata"]["resourceVersion"]:
-                self._set(key, obj)
+                self._set(key, self._trim(obj))
 
     def _set(self, key: Key, new: Object | None) -> None:
         old = self.items.pop(key, None)

@@ -24,12 +24,13 @@ from activator.proxy.pool import Pool
 from activator.routing.follow import Follower
 from activator.routing.table import Router, build
 from activator.settings import ClientLimits, PodLimits
+from activator.shapes import known
 from activator.throttle.throttler import Hooks
 from activator.throttle.throttlers import Throttlers
 from activator.throttle.wakes import Wakes
 from activator.waiting.watching import Watching
 from torpor.aio.clock import SystemClock
-from torpor.kube import Cluster, Informer, Recorder
+from torpor.kube import Cluster, Recorder
 from torpor.spec import names
 from torpor.spec.autoscaling import Defaults
 from torpor.spec.kinds import CONFIGURATION, DEPLOYMENT, ENDPOINT_SLICE, POD, REVISION, ROUTE, Kind, Object
@@ -148,9 +149,9 @@ _SUFFIX = {REVISION: "-00001", DEPLOYMENT: "-00001-deployment", CONFIGURATION: "
 async def measure(services: int) -> dict[str, float]:
     """Have everything read, let all go to rest, and measure."""
     cluster, clock = cast("Cluster", Listed(services)), SystemClock()
-    routes, configurations, revisions = (Informer(cluster, kind) for kind in (ROUTE, CONFIGURATION, REVISION))
+    routes, configurations, revisions = (known(cluster, kind) for kind in (ROUTE, CONFIGURATION, REVISION))
     slices, pods, deployments = (
-        Informer(cluster, kind, labels=names.REVISION) for kind in (ENDPOINT_SLICE, POD, DEPLOYMENT)
+        known(cluster, kind, labels=names.REVISION) for kind in (ENDPOINT_SLICE, POD, DEPLOYMENT)
     )
     pool = Pool(PodLimits(), ClientLimits().buffered_bytes, clock)
     wakes = Wakes(pods, clock)
