@@ -172,6 +172,47 @@ def test_no_bytes_raise_anything_else(tail: bytes, datatype: str, shape: list[in
         in_binary(tail, inputs=[entry])
 
 
+WHOLE = [
+    BINARY,
+    {"name": "t", "shape": [1, 2], "datatype": "BYTES", "parameters": {"binary_data_size": 11}},
+    one(name="j"),
+    {"name": "e", "shape": [0, 7], "datatype": "BF16", "parameters": {"binary_data_size": 0}},
+]
+TAIL = bytes(8) + b"\x02\0\0\0ab\x01\0\0\0c"
+
+
+@given(
+    damage=st.lists(st.tuples(st.integers(0, 999), st.integers(0, 255)), max_size=4),
+    cut=st.none() | st.integers(0, 999),
+    length=st.none() | st.integers(0, 999).map(str) | st.text(max_size=4),
+)
+def test_no_damage_raises_anything_else(damage: list[tuple[int, int]], cut: int | None, length: str | None) -> None:
+    """Octets changed, cut short, or divided elsewhere between the JSON and what follows: read whole, or refused."""
+    head = orjson.dumps({"inputs": WHOLE, "parameters": {"binary_data_output": True}})
+    body = bytearray(head + TAIL)
+    for at, value in damage:
+        body[at % len(body)] = value
+    whole = bytes(body[:cut])
+    with contextlib.suppress(InvalidInputError, UnsupportedError):
+        request = v2.decode(whole, v2.read_header_length(length or str(len(head)), len(whole)))
+        assert sum(each.array.nbytes for each in request.inputs if each.datatype != "BYTES") <= 8 * len(whole)
+
+
+def test_what_is_damaged_there_is_right_before() -> None:
+    """All four inputs."""
+    request = in_binary(TAIL, inputs=WHOLE)
+    assert [each.array.tolist() for each in request.inputs] == [[0, 0], [[b"ab", b"c"]], [1, 2], []]
+
+
+@given(
+    st.binary(max_size=64), st.sampled_from(sorted(DATATYPES)), st.lists(st.integers(-1, 2**63), max_size=5).map(tuple)
+)
+def test_no_body_that_is_a_tensor_raises_anything_else(body: bytes, datatype: str, shape: tuple[int, ...]) -> None:
+    """Whatever the model's one input is."""
+    with contextlib.suppress(InvalidInputError):
+        assert v2.decode_raw(body, "x", datatype, shape).inputs[0].datatype == datatype
+
+
 @pytest.mark.parametrize("datatype", DATATYPES)
 @settings(max_examples=25)
 @given(data=st.data())

@@ -37,6 +37,7 @@ def unpacked(tmp_path: Path, name: str, octets: bytes, limits: Limits = SMALL) -
         assert {each.name for each in tmp_path.iterdir()} == {name, "in"}
         assert [each.name for each in folder.parent.iterdir()] == ["here"]
         assert not [each for each in folder.rglob("*") if each.is_symlink()]
+        assert sum(each.stat().st_size for each in folder.rglob("*") if each.is_file()) <= limits.most(len(octets))
     return folder
 
 
@@ -196,6 +197,20 @@ def test_damaged_archives_are_refused_or_unpacked(
             octets[at % len(octets)] = value
         octets = octets[:cut]
         fuzzed(name, gzip.compress(bytes(octets)) if inner else bytes(octets))
+
+
+@given(sizes=st.lists(st.integers(0, 30_000), max_size=6), claimed=st.none() | st.integers(0, 2**32 - 1))
+def test_whatever_an_archive_becomes_is_bounded(sizes: list[int], claimed: int | None) -> None:
+    """Zeros that shrink to nothing, in as many files, whose first says that it has another size (see `unpacked`)."""
+    members = [(str(index), bytes(size)) for index, size in enumerate(sizes)]
+    zips, tars = bytearray(zipped(members)), bytearray(gzip.decompress(tar(*members)))
+    if claimed is not None and members:
+        struct.pack_into("<I", zips, zips.index(b"PK\x01\x02") + 24, claimed)
+        changed = info("0")
+        changed.size = claimed
+        tars[:512] = changed.tobuf()[:512]
+    fuzzed("m.mar", bytes(zips))
+    fuzzed("m.tar.gz", gzip.compress(bytes(tars)))
 
 
 names = st.text(alphabet=st.sampled_from("ab/.\\:\x00\n\u00e9 ~"), min_size=1, max_size=12)
