@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Collection
 
 KEPT = 32
@@ -66,7 +65,7 @@ class History:
     """When nobody has waited for so long and no pod is starting, the next demand begins another start."""
 
     def __init__(self) -> None:
-        self.starts: deque[float] = deque(maxlen=KEPT)
+        self.starts: tuple[float, ...] = ()
         self._since_s: float | None = None
         self._touched_s = 0.0
 
@@ -86,7 +85,7 @@ class History:
             start_s = now_s - self._since_s
             self._since_s = None
             if start_s <= longest_s:
-                self.starts.append(start_s)
+                self.starts = (*self.starts, start_s)[-KEPT:]
 
     def failed(self) -> None:
         """The start came to nothing: how long it took says nothing of others."""

@@ -16,8 +16,10 @@ from tests.kube.server import served
 from tests.support.until import until
 from torpor.aio.backoff import Backoff
 from torpor.kube import Change, Cluster, Informer
+from torpor.kube.trim import Leaf, trimmer
 from torpor.spec.kinds import POD, Object
 
+OWN = Leaf.OWN
 SOON = Backoff(first_s=0.001, limit_s=0.01)
 
 
@@ -260,7 +262,7 @@ async def test_one_bad_handler_stops_nothing(api: Api, cluster: Cluster, caplog:
 async def test_what_is_not_kept_is_seen_by_nobody(api: Api, cluster: Cluster) -> None:
     """From the list and from the watch alike: `items` and changes have what is left after trimming."""
     await api.put("listed", spec={"a": 1, "b": 2})
-    async with informing(cluster, trim=lambda obj: obj | {"spec": {"a": obj["spec"]["a"]}}) as (informer, told):
+    async with informing(cluster, trim=trimmer({"metadata": OWN, "spec": {"a": OWN}})) as (informer, told):
         await api.put("watched", spec={"a": 3, "b": 4})
         await api.put("listed", spec={"a": 5, "b": 6})
         await until(lambda: len(told) == 3)
@@ -268,3 +270,5 @@ async def test_what_is_not_kept_is_seen_by_nobody(api: Api, cluster: Cluster) ->
             "listed": {"a": 5},
             "watched": {"a": 3},
         }
+        names = [(name, pod["metadata"]["name"]) for (_, name), pod in informer.items.items()]
+        assert all(name is its for name, its in names), "a key is no memory of what was trimmed"

@@ -118,7 +118,10 @@ class Informer:
             async for type_, obj in events:
                 version = obj["metadata"]["resourceVersion"]
                 if type_ != "BOOKMARK":
-                    self._set(key_of(obj), None if type_ == "DELETED" else self._trim(obj))
+                    if type_ == "DELETED":
+                        self._set(key_of(obj), None)
+                    else:
+                        self._keep(obj)
         return version
 
     def _replace(self, objects: Iterable[Object]) -> None:
@@ -128,7 +131,11 @@ class Informer:
         for key, obj in fresh.items():
             known = self.items.get(key)
             if known is None or known["metadata"]["resourceVersion"] != obj["metadata"]["resourceVersion"]:
-                self._set(key, self._trim(obj))
+                self._keep(obj)
+
+    def _keep(self, obj: Object) -> None:
+        kept = self._trim(obj)
+        self._set(key_of(kept), kept)  # by its own name: another's text would hold what was read from the wire
 
     def _set(self, key: Key, new: Object | None) -> None:
         old = self.items.pop(key, None)
