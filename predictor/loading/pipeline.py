@@ -36,7 +36,7 @@ async def load(
 ) -> Held:
     """Return the model, open and warm; raises LoadError. `progress` says how it goes, and ends ready or failed."""
     try:
-        with _no_garbage_collection():
+        with _no_garbage_collection(frozen=room.stays):
             held = await _Load(source, progress, clock, room, patience).run()
     except LoadError as error:
         progress.failed(error)
@@ -131,17 +131,18 @@ def _folder(parent: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _no_garbage_collection() -> Iterator[None]:
+def _no_garbage_collection(*, frozen: bool) -> Iterator[None]:
     """Do not look for garbage while modules and weights come in.
 
     They make millions of objects that all stay: searching those took 1.5 of the 7 s that torch and transformers need to
-    be imported. Afterwards they are left out of the search for good.
+    be imported. Afterwards they are left out of the search for good, if `frozen`.
     """
     was_on = gc.isenabled()
     gc.disable()
     try:
         yield
-        gc.freeze()
+        if frozen:
+            gc.freeze()
     finally:
         if was_on:
             gc.enable()

@@ -8,6 +8,10 @@ from typing import Protocol
 class Room(Protocol):
     """One load's; whoever asked for the load has it from then on until the model has its place."""
 
+    @property
+    def stays(self) -> bool:
+        """Whether the model does, for as long as the process: then no garbage is looked for in it."""
+
     async def make(self, files: int) -> None:
         """Have room for a model of so many bytes of files, which is opened next; raises LoadError, UnavailableError."""
 
@@ -17,6 +21,8 @@ class Room(Protocol):
 
 class Anywhere:
     """Room without end, in which nothing is measured."""
+
+    stays = True
 
     async def make(self, files: int) -> None:
         pass

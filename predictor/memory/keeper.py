@@ -43,6 +43,7 @@ class Keeper:
         self._models = models
         self._apart = Apart() if gives_back or budget.is_limited else None
         self._patience_s = patience_s
+        self._view = measure.View()
         self._lock = asyncio.Lock()
         self._leaving: list[_Leaving] = []
         self._closing: set[asyncio.Future[None]] = set()
@@ -53,7 +54,7 @@ class Keeper:
 
         No other is opened before the block has ended: in it, the model is put where `models` has it.
         """
-        place = Place(self, name, served, self._lock, self._apart)
+        place = Place(self, name, served, self._lock, self._apart, self._view)
         try:
             yield place
         finally:
@@ -69,9 +70,12 @@ class Keeper:
         leaving = _Leaving(name, takes or Amount())
         self._leaving.append(leaving)
         try:
-            await retired.closed()
-            if self._apart is not None:
-                await asyncio.to_thread(measure.give_back)
+            if self._apart is None:
+                await retired.closed()
+            else:
+                before = await asyncio.to_thread(self.taken)
+                await retired.closed()
+                await asyncio.to_thread(measure.give_back, before, leaving.holding.takes)
         finally:
             self._leaving.remove(leaving)
             leaving.gone.set()
@@ -134,8 +138,15 @@ class Place:
     """One load's. It is a Room of predictor/loading/room.py."""
 
     def __init__(
-        self, keeper: Keeper, name: str, served: Served | None, lock: asyncio.Lock, apart: Apart | None
+        self,
+        keeper: Keeper,
+        name: str,
+        served: Served | None,
+        lock: asyncio.Lock,
+        apart: Apart | None,
+        view: measure.View,
     ) -> None:
+        self.stays = apart is None
         self.takes = Amount()
         """What the model takes, once it is there."""
         self._keeper = keeper
@@ -143,6 +154,7 @@ class Place:
         self._served = served
         self._lock = lock
         self._apart = apart
+        self._view = view
         self._is_alone = self._is_apart = False
         self._files = 0
         self._before = Amount()
@@ -157,6 +169,7 @@ class Place:
         if self._apart is not None:
             self._apart.begin()
             self._is_apart = True
+            self._view.clear()
         self._files = files
         self._before = await asyncio.to_thread(self._keeper.taken)
 
