@@ -43,7 +43,10 @@ def rows(module: Any) -> Any:
 
 @pytest.mark.usefixtures("asleep")
 def test_a_grpc_call_wakes_a_model_and_the_others_find_it(laptop: Laptop) -> None:
-    """gRPC on the door's gRPC port, V2 in binary and a CloudEvent on the other; the pod has one port for all."""
+    """gRPC on the door's gRPC port, V2 in binary, in JSON that is compressed, and a CloudEvent on the other.
+
+    The pod has one port for all.
+    """
     host = laptop.host(NAME)["Host"]
     options = [("grpc.default_authority", host), ("grpc.enable_http_proxy", 0)]
     with grpc.insecure_channel(f"127.0.0.1:{laptop.grpc_port}", options) as channel:
@@ -67,6 +70,13 @@ def test_a_grpc_call_wakes_a_model_and_the_others_find_it(laptop: Laptop) -> Non
         assert triton.get_inference_statistics(NAME)["model_stats"][0]["inference_count"] == 4
     finally:
         triton.close()
+
+    many = np.tile(ROWS, (10_000, 1))
+    document = {"inputs": [{"name": "input-0", "datatype": "FP64", "shape": many.shape, "data": many.ravel().tolist()}]}
+    with laptop.client(NAME) as http:  # it takes gzip, and says so
+        told = http.post(f"/v2/models/{NAME}/infer", json=document)
+    assert told.headers["content-encoding"] == "gzip"
+    assert told.json()["outputs"][0]["data"] == [0, 2] * 10_000
 
     event = CloudEvent({"type": "test.asked", "source": "/tests"}, {"instances": ROWS.tolist()})
     headers, body = to_binary(event)
