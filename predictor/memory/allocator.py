@@ -27,12 +27,12 @@ class Apart:
     def __init__(self) -> None:
         self._loads = 0
 
-    def begin(self) -> None:
+    def __enter__(self) -> None:
         self._loads += 1
         if self._loads == 1:
             _set(APART_BYTES)
 
-    def end(self) -> None:
+    def __exit__(self, *error: object) -> None:
         self._loads -= 1
         if self._loads == 0:
             _set(USUAL_BYTES)

@@ -54,11 +54,12 @@ class Keeper:
 
         No other is opened before the block has ended: in it, the model is put where `models` has it.
         """
-        place = Place(self, name, served, self._lock, self._apart, self._view)
-        try:
-            yield place
-        finally:
-            place.end()
+        place = Place(self, name, served, self._lock, self._view, stays=self._apart is None)
+        with self._apart or contextlib.nullcontext():
+            try:
+                yield place
+            finally:
+                place.end()
 
     async def settled(self) -> None:
         """Return when nobody is choosing any more who goes."""
@@ -143,19 +144,19 @@ class Place:
         name: str,
         served: Served | None,
         lock: asyncio.Lock,
-        apart: Apart | None,
         view: measure.View,
+        *,
+        stays: bool,
     ) -> None:
-        self.stays = apart is None
+        self.stays = stays
         self.takes = Amount()
         """What the model takes, once it is there."""
         self._keeper = keeper
         self._name = name
         self._served = served
         self._lock = lock
-        self._apart = apart
         self._view = view
-        self._is_alone = self._is_apart = False
+        self._is_alone = False
         self._files = 0
         self._before = Amount()
 
@@ -166,9 +167,7 @@ class Place:
             self._is_alone = True
             known = None if self._served is None else self._served.stay.takes
             await self._keeper.clear(self._name, known or self._estimate(files), self._served)
-        if self._apart is not None:
-            self._apart.begin()
-            self._is_apart = True
+        if not self.stays:
             self._view.clear()
         self._files = files
         self._before = await asyncio.to_thread(self._keeper.taken)
@@ -181,8 +180,6 @@ class Place:
 
     def end(self) -> None:
         """Let the next one be opened."""
-        if self._apart is not None and self._is_apart:
-            self._apart.end()
         if self._is_alone:
             self._lock.release()
 
