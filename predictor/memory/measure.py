@@ -11,6 +11,8 @@ from typing import Any
 from predictor.memory import allocator
 from predictor.memory.amount import Amount
 
+WORTH_BYTES = 4 * 1024 * 1024
+"""Of what is smaller nobody can tell whether it came back, and it is not worth a stop."""
 _ROLLUP = Path("/proc/self/smaps_rollup")
 _STATM = Path("/proc/self/statm")
 
@@ -29,7 +31,7 @@ def give_back(before: Amount, takes: Amount) -> None:
     """
     gc.collect()
     _release()
-    if before.host - _resident() < takes.host // 2:
+    if takes.host >= WORTH_BYTES and before.host - _resident() < takes.host // 2:
         gc.unfreeze()
         gc.collect()
         gc.freeze()

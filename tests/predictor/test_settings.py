@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from predictor.memory.amount import Budget
 from predictor.settings import from_environment
 from torpor.errors import SettingError
 
@@ -19,6 +20,7 @@ def test_little_is_needed() -> None:
     assert (settings.host, settings.port, settings.source.allow_pickle) == ("127.0.0.1", 8080, False)
     assert settings.threads >= 2
     assert settings.pod_started_at is None
+    assert not settings.budget.is_limited
 
 
 def test_everything_can_be_set() -> None:
@@ -36,6 +38,8 @@ def test_everything_can_be_set() -> None:
             "TORPOR_ALLOW_PICKLE": "true",
             "TORPOR_MODEL_DIR": "/models",
             "TORPOR_PVC_ROOT": "/volumes",
+            "TORPOR_PREDICTOR_MEMORY_BUDGET": "1.5Gi",
+            "TORPOR_PREDICTOR_GPU_MEMORY_BUDGET": "80e9",
         }
     )
     assert (settings.host, settings.port) == ("::", 9000)
@@ -43,6 +47,7 @@ def test_everything_can_be_set() -> None:
     assert (settings.termination_log, settings.pod_started_at) == (Path("/somewhere/message"), 1800000000.25)
     assert (settings.source.allow_pickle, settings.source.model_dir) == (True, Path("/models"))
     assert settings.source.storage.pvc_root == Path("/volumes")
+    assert settings.budget == Budget(3 * 2**29, 80 * 10**9)
 
 
 def test_in_a_cluster_every_address_is_listened_on() -> None:
@@ -57,6 +62,14 @@ def test_in_a_cluster_every_address_is_listened_on() -> None:
         pytest.param({"TORPOR_MODEL_FORMAT": ""}, "TORPOR_MODEL_FORMAT: .*huggingface", id="no format"),
         pytest.param({"STORAGE_URI": ""}, "STORAGE_URI: .*s3://", id="no place"),
         pytest.param({"PORT": "http"}, "PORT: 'http' .* 0 to 65535", id="a port that is none"),
+        pytest.param(
+            {"TORPOR_PREDICTOR_MEMORY_BUDGET": "8 GB"},
+            "TORPOR_PREDICTOR_MEMORY_BUDGET: '8 GB' .* a quantity from 1 to",
+            id="no quantity",
+        ),
+        pytest.param(
+            {"TORPOR_PREDICTOR_GPU_MEMORY_BUDGET": "0"}, "GPU_MEMORY_BUDGET: '0' .* like 8Gi", id="no memory at all"
+        ),
         pytest.param({"TORPOR_PREDICTOR_THREADS": "0"}, "TORPOR_PREDICTOR_THREADS: '0' .* 1 to 1024", id="no threads"),
         pytest.param({"TORPOR_PREDICTOR_MAX_BODY_BYTES": "1GiB"}, "TORPOR_PREDICTOR_MAX_BODY_BYTES: '1GiB'", id="unit"),
         pytest.param({"TORPOR_ALLOW_PICKLE": "maybe"}, "TORPOR_ALLOW_PICKLE: 'maybe' .* true or false", id="maybe"),

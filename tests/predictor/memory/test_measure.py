@@ -1,0 +1,104 @@
+"""What the process takes, as the system says it, and what it lets go of."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import weakref
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from predictor.memory import allocator, measure
+from predictor.memory.amount import Amount
+
+MB = 10**6
+SIZE = 64 * MB
+
+
+class Cycle:
+    """As models are: it refers to itself."""
+
+    def __init__(self) -> None:
+        self.weights = np.ones(SIZE, np.uint8)
+        self.itself = self
+
+
+def test_an_array_is_seen() -> None:
+    before = measure.taken()
+    array = np.ones(SIZE, np.uint8)
+    assert abs(measure.taken().host - before.host - array.nbytes) < 4 * MB
+    assert before.gpu == 0
+
+
+def test_a_model_out_of_the_collector_s_sight_is_found() -> None:
+    """Its memory does not come back by the quick way; so all objects are looked at."""
+    start = measure.taken()
+    model = Cycle()
+    gone = weakref.ref(model)
+    gc.freeze()
+    before = measure.taken()
+    del model
+    measure.give_back(before, Amount(0))
+    assert gone() is not None, "nothing was missed, and nothing looked for"
+    measure.give_back(before, Amount(SIZE))
+    assert gone() is None
+    assert measure.taken().host - start.host < 4 * MB
+
+
+def test_only_what_was_imported_since_leaves_the_view() -> None:
+    """A model that was loaded before stays in it."""
+    view = measure.View()
+    view.clear()
+    model = Cycle()
+    gone = weakref.ref(model)
+    view.clear()
+    del model
+    gc.collect()
+    assert gone() is None
+
+
+def test_where_the_system_says_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An old kernel has no sums, another system nothing at all."""
+    exact = measure.taken().host
+    monkeypatch.setattr(measure, "_ROLLUP", Path("/nowhere"))
+    assert abs(measure.taken().host - exact) < 32 * MB
+    monkeypatch.setattr(measure, "_STATM", Path("/nowhere"))
+    assert measure.taken() == Amount(0)
+
+
+def test_without_glibc_nothing_is_asked_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(allocator, "_glibc", lambda: None)
+    allocator.trim()
+    with allocator.Apart():
+        pass
+
+
+def test_loads_at_once_are_apart_until_the_last_one_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(allocator, "_set", asked.append)
+    apart = allocator.Apart()
+    with apart, apart:
+        assert asked == [allocator.APART_BYTES]
+    assert asked == [allocator.APART_BYTES, allocator.USUAL_BYTES]
+
+
+def test_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the arithmetic: a torch of our own stands in, as there is no GPU. One that is idle is not asked."""
+    emptied: list[bool] = []
+    cuda = SimpleNamespace(
+        is_initialized=lambda: True,
+        device_count=lambda: 2,
+        memory_allocated=lambda device: 100 + device,
+        empty_cache=lambda: emptied.append(True),
+    )
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+    assert measure.taken().gpu == 201
+    measure.give_back(Amount(0), Amount(0))
+    assert emptied == [True]
+    cuda.is_initialized = lambda: False
+    assert measure.taken().gpu == 0
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace())
+    assert measure.taken().gpu == 0
