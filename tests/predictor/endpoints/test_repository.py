@@ -63,6 +63,28 @@ async def test_a_model_that_is_used_is_unloaded_after_its_answer(pod: Pod) -> No
     assert (await unloaded).status_code == 200
 
 
+async def test_a_model_that_made_room_is_back_for_a_request(pod: Pod) -> None:
+    """Until then it is ready for one, describes itself, and says in the index why it is not there."""
+    await pod.served.make_room("n").closed()
+    (entry,) = (await pod.http.post(INDEX)).json()
+    assert (entry["state"], entry["reason"]) == ("UNAVAILABLE", "evicted to make room for n")
+    for path in ("/readyz", "/v2/health/ready", "/v2/models/m/ready", "/v1/models/m"):
+        assert (await pod.http.get(path)).status_code == 200
+    described = (await pod.http.get("/v2/models/m")).json()
+    assert (described["versions"], described["platform"]) == (["1"], "test_doubler")
+    assert (await pod.http.get("/v2/models/m/config")).json()["name"] == "m"
+    assert pod.served.held is None
+    for path in (INFER, "/v2/models/m/versions/1/infer"):
+        assert (await pod.http.post(path, json=REQUEST)).status_code == 200
+        assert pod.served.state == "READY"
+        await pod.served.make_room("n").closed()
+    for path in ("/v1/models/m:predict", "/predictions/m"):
+        assert (await pod.http.post(path, json={"instances": [1]})).status_code == 200
+        await pod.served.make_room("n").closed()
+    assert (await pod.http.post(UNLOAD)).status_code == 200
+    assert (await pod.http.post(INFER, json=REQUEST)).status_code == 404
+
+
 async def test_a_model_on_its_way_is_neither_loaded_nor_unloaded(loading: Pod) -> None:
     """409: two loads of one model are one too many."""
     for path in (LOAD, UNLOAD):

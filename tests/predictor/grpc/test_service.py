@@ -48,6 +48,20 @@ async def test_server_and_model_are_live_ready_and_described(client: Any, pod: P
     assert config.config.input[0].data_type == 12  # TYPE_FP64
 
 
+async def test_a_model_that_made_room_is_back_for_a_request(client: Any, pod: Pod) -> None:
+    """Until then it is ready for one, and describes itself."""
+    await pod.served.make_room("n").closed()
+    assert await client.is_server_ready()
+    assert await client.is_model_ready("m")
+    model = await client.get_model_metadata("m", as_json=True)
+    assert (model["versions"], model["platform"]) == (["1"], "test_doubler")
+    assert (await client.get_model_config("m")).config.name == "m"
+    index = await client.get_model_repository_index(as_json=True)
+    assert index["models"][0]["reason"] == "evicted to make room for n"
+    assert (await client.infer("m", [x()])).as_numpy("double").tolist() == [[2, 4]]
+    assert pod.served.state == "READY"
+
+
 async def test_raw_in_raw_out(client: Any, pod: Pod) -> None:
     """All outputs, or those that are asked for, in that order; the id comes back."""
     result = await client.infer("m", [x([[1, 2], [3, 4]])], request_id="7")
