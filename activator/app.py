@@ -8,7 +8,7 @@ import logging
 import random
 import signal
 import ssl
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from activator import admin
 from activator.access.locks import Locks
@@ -32,6 +32,7 @@ from activator.tls import Certificate
 from activator.waiting.chain import woken_with
 from activator.waiting.shelf import Shelf
 from activator.waiting.watching import Watching
+from torpor.aio import garbage
 from torpor.aio.beside import beside, done_before
 from torpor.aio.clock import SystemClock
 from torpor.aio.ready import notify
@@ -49,11 +50,14 @@ async def serve_until_signalled(settings: Settings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await serve(settings, stop)
+    await serve(settings, stop, garbage.settle)
 
 
-async def serve(settings: Settings, stop: asyncio.Event) -> None:
-    """Serve until `stop` is set, then let requests in flight finish."""
+async def serve(settings: Settings, stop: asyncio.Event, on_read: Callable[[], None] = lambda: None) -> None:
+    """Serve until `stop` is set, then let requests in flight finish.
+
+    `on_read`: called once all that there is in the cluster has been read, before anybody is served.
+    """
     clock = SystemClock()
     async with await Cluster.connect(settings.kubeconfig, name="activator") as cluster:
         # What the cluster says.
@@ -132,6 +136,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             ):
                 if await done_before(stop, _synced(informers)):
                     follower.rebuild()
+                    on_read()
                     await _listen(server, door, settings, certificate)
                     log.info("serving on %s, ports %s, admin on port %d", settings.host, server.ports, admin_port)
                     notify(settings.ready_fd)
