@@ -116,12 +116,41 @@ class Batches(Protocol):
 
 
 @runtime_checkable
+class Configured(Protocol):
+    """A model with a configuration of Triton's."""
+
+    @property
+    def configuration(self) -> Mapping[str, Any]:
+        """The fields of its ModelConfig."""
+
+
+@runtime_checkable
 class SaysVersion(Protocol):
     """A model whose files say which version it is."""
 
     @property
     def version(self) -> str:
         """The version, not empty."""
+
+
+@runtime_checkable
+class RunsApart(Protocol):
+    """A model that is computed in processes of its own, which may end and are started again. Used by any thread."""
+
+    @property
+    def trouble(self) -> str:
+        """Why it answers nothing at present, which may pass; empty if it does."""
+
+    @property
+    def processes(self) -> int:
+        """How many can compute."""
+
+    @property
+    def restarts(self) -> Mapping[str, int]:
+        """How many have ended that were needed, by reason."""
+
+    def pids(self) -> list[int]:
+        """Return the numbers of those that run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
 
 from predictor.loading.held import Held
 from predictor.loading.progress import Progress
@@ -56,6 +56,8 @@ class Served:
         self.recall: Recall | None = None
         self.signature: Signature | None = None
         """Of what is here, or will be back when it is asked."""
+        self.configuration: Mapping[str, Any] | None = None
+        """Of Triton's kind, where it has one, likewise."""
         self.own_version: str | None = None
         """What its files say, likewise."""
         self._open: _Open | None = None
@@ -73,20 +75,27 @@ class Served:
     @property
     def answers(self) -> bool:
         """Whether a request would be answered, if only after a load."""
-        return self._open is not None or self.is_away
+        return (self._open is not None and not self.trouble) or self.is_away
+
+    @property
+    def trouble(self) -> str:
+        """Why what is here does not answer at present; empty if it does."""
+        apart = None if self._open is None else self._open.held.apart
+        return "" if apart is None else apart.trouble
 
     def hold(self, held: Held) -> None:
         """Answer with this model from now on, which is the first."""
         self._open = _Open(held)
         self.is_away, self.made_room_for = False, ""
         self.signature, self.own_version = held.signature, held.version
+        self.configuration = held.configuration
         self.stay.used()
 
     @property
     def state(self) -> str:
         """In the words of the model repository extension."""
         if self._open is not None:
-            return "READY"
+            return "UNAVAILABLE" if self.trouble else "READY"
         if self.is_away and not (self.recall is not None and self.recall.is_under_way):
             return "UNAVAILABLE"
         return "LOADING" if self.progress.state == "loading" and not self.is_unloaded else "UNAVAILABLE"
@@ -96,7 +105,7 @@ class Served:
         """Why it is not ready; empty if it is."""
         error = self.progress.snapshot()["error"]
         if self._open is not None:
-            return ""
+            return self.trouble
         if self.is_unloaded:
             return "unloaded"
         if error:
@@ -120,6 +129,8 @@ class Served:
         """Raise as `require` does unless it is here, or would be back for a request."""
         if not self.is_away:
             self.require()
+            if self.trouble:
+                raise UnavailableError(f"model {self.name!r}: {self.trouble}")
         elif self.recall is not None:
             self.recall.check()
 
@@ -175,7 +186,7 @@ class Served:
     def unload(self) -> Retired:
         """Answer no more."""
         self.is_unloaded, self.is_away, self.made_room_for = True, False, ""
-        self.signature = self.own_version = None
+        self.signature = self.own_version = self.configuration = None
         return self._left()
 
     def make_room(self, name: str) -> Retired:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from predictor.model import Signature, TensorSpec
@@ -21,8 +21,13 @@ def metadata(name: str, versions: Sequence[str], signature: Signature) -> dict[s
     }
 
 
-def configuration(name: str, signature: Signature) -> dict[str, Any]:
-    """Return Triton's model configuration in JSON; `max_batch_size` 0: shapes are whole, the first axis among them."""
+def configuration(name: str, signature: Signature, own: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return Triton's model configuration in JSON: the model's own, where it has one.
+
+    Without, `max_batch_size` is 0: shapes are whole, the first axis among them.
+    """
+    if own is not None:
+        return {**own, "name": name}
     return {
         "name": name,
         "platform": signature.platform,

@@ -104,7 +104,8 @@ class V2:
 
     async def _configuration(self, request: Request) -> Response:
         served = self._found(request)
-        return json(description.configuration(served.name, await served.described()))
+        signature = await served.described()
+        return json(description.configuration(served.name, signature, served.configuration))
 
     async def _statistics(self, request: Request) -> Response:
         name, version = request.path_params["model"], request.path_params.get("version")

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 from predictor.batching.options import Batching
 from predictor.model import (
     Batches,
+    Configured,
     CountsTokens,
     Explains,
     Handles,
     HandlesInParts,
     Model,
     NamesClasses,
+    RunsApart,
     SaysVersion,
     Signature,
     Streams,
@@ -48,8 +50,10 @@ class Held:
         self.streams = model if isinstance(model, Streams) and model.streams else None
         self.handles = model if isinstance(model, Handles) else None
         self.sends_parts = model if isinstance(model, HandlesInParts) and model.sends_parts else None
+        self.apart = model if isinstance(model, RunsApart) else None
         self.counts_tokens = model if isinstance(model, CountsTokens) else None
         self.labels: Mapping[str, Sequence[str]] = model.labels if isinstance(model, NamesClasses) else {}
+        self.configuration = model.configuration if isinstance(model, Configured) else None
         self.version = model.version if isinstance(model, SaysVersion) else None
         self.batching = batching or (model.batching if isinstance(model, Batches) else None)
         """How requests become batches; None: each is computed alone."""

@@ -17,6 +17,7 @@ FORMATS: Mapping[str, tuple[str, str]] = {
     "python": ("predictor.runtimes.python", "PythonClass"),
     "pytorch": ("predictor.runtimes.pytorch", "PyTorch"),
     "sklearn": ("predictor.runtimes.sklearn", "ScikitLearn"),
+    "triton": ("predictor.runtimes.triton.runtime", "Triton"),
     "xgboost": ("predictor.runtimes.xgboost", "XGBoost"),
 }
 ALIASES: Mapping[str, str] = {"transformers": "huggingface", "scikit-learn": "sklearn", "torch": "pytorch"}

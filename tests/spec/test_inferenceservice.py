@@ -117,6 +117,12 @@ def test_formats_that_are_served(format_: str) -> None:
     assert any(format_ in formats for formats in RUNTIMES.values())
 
 
+@pytest.mark.parametrize("format_", ["onnx", "pytorch", "triton"])
+def test_tritons_runtime_serves_its_repositories(format_: str) -> None:
+    """Whatever framework a manifest for KServe names."""
+    assert served(modelFormat={"name": format_}, runtime="kserve-tritonserver").format == "triton"
+
+
 def test_a_lone_custom_container_is_called_as_kserve_calls_it() -> None:
     """Whatever name it was given, requests go to it."""
     assert custom({"image": IMAGE}).containers == ({"image": IMAGE, "name": "kserve-container"},)
@@ -166,9 +172,9 @@ def test_of_several_containers_one_is_kserves() -> None:
             id="unknown runtime",
         ),
         pytest.param(
-            {"modelFormat": {"name": "onnx"}, "runtime": "kserve-tritonserver"},
+            {"modelFormat": {"name": "onnx"}, "runtime": "kserve-pmmlserver"},
             UnknownRuntimeError,
-            "runtime: 'kserve-tritonserver' .* or leave it out",
+            "runtime: 'kserve-pmmlserver' .* or leave it out",
             id="a runtime of KServe's that has no counterpart",
         ),
         pytest.param(

@@ -18,6 +18,7 @@ FORMATS = {
     "sklearn": "sklearn",
     "torch": "pytorch",
     "transformers": "huggingface",
+    "triton": "triton",
     "xgboost": "xgboost",
 }
 VERSION = "1"
@@ -26,6 +27,9 @@ VERSIONS = {"lightgbm": ("3", "4"), "xgboost": ("1", "2", "3")}
 """Where it is the library's, as KServe's have had it; a file of any of these is read."""
 TORCHSERVE = "kserve-torchserve"
 """The runtime in KServe whose models are TorchServe's archives; the format is called pytorch there."""
+TRITON = "kserve-tritonserver"
+"""The runtime in KServe whose models are of Triton's repositories, whatever framework they name."""
+_ONE_FORMAT = {TORCHSERVE: "mar", TRITON: "triton"}
 PROTOCOLS = ("v1", "v2")
 
 # Names of runtimes and the formats of each: ours, and KServe's for the same formats, so that its manifests run.
@@ -35,6 +39,7 @@ RUNTIMES = {
     "kserve-lgbserver": frozenset({"lightgbm"}),
     "kserve-sklearnserver": frozenset({"sklearn"}),
     TORCHSERVE: frozenset({"mar", "pytorch"}),
+    TRITON: frozenset({"onnx", "pytorch", "triton"}),
     "kserve-xgbserver": frozenset({"xgboost"}),
 }
 
@@ -65,8 +70,9 @@ def choose(choice: Choice) -> str:
     _check_version(choice)
     _check_protocol(choice.fields)
     _check_runtime(choice)
-    if choice.fields.text("runtime") == TORCHSERVE:
-        return "mar"  # whatever KServe calls it there
+    named = choice.fields.text("runtime")
+    if named in _ONE_FORMAT:
+        return _ONE_FORMAT[named]
     return FORMATS[choice.format]
 
 

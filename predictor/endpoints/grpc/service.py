@@ -68,8 +68,8 @@ class Service:
 
     async def model_config(self, request: Message) -> Message:
         served = self._models.find(request.name, request.version or None)
-        found = description.configuration(served.name, await served.described())
-        del found["version_policy"]  # of one model with one version there is nothing to choose
+        signature = await served.described()
+        found = description.configuration(served.name, signature, served.configuration)
         return METHODS["ModelConfig"].response(config=found)
 
     async def model_statistics(self, request: Message) -> Message:

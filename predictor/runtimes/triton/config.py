@@ -87,8 +87,8 @@ class Config:
     """The ModelConfig itself, which clients may ask for."""
 
 
-def read(text: str, folder: str) -> Config:
-    """Return what it says of the model in a folder of this name; raises InvalidInputError naming the field."""
+def read(text: str, folder: str = "") -> Config:
+    """Return what it says of the model in a folder of this name, if that is known; raises InvalidInputError."""
     if len(text) > MOST_CHARACTERS:
         raise InvalidInputError(FILE, f"{len(text)} characters", f"use at most {MOST_CHARACTERS}")
     found = message("ModelConfig")()
@@ -99,7 +99,7 @@ def read(text: str, folder: str) -> Config:
             FILE, _brief(str(error)), "write it as Triton's ModelConfig in protobuf's text form"
         ) from error
     refuse_others(found)
-    if found.name and found.name != folder:
+    if folder and found.name and found.name != folder:
         raise _refused("name", found.name, f"it is the folder's, {folder!r}, or left out")
     return _config(found, folder)
 
@@ -114,7 +114,7 @@ def _config(found: Any, folder: str) -> Config:
     _check_names("input", inputs)
     _check_names("output", outputs)
     return Config(
-        name=folder,
+        name=folder or found.name,
         backend=backend,
         max_batch=most,
         inputs=inputs,

@@ -210,7 +210,7 @@ def test_a_load_that_failed_is_said() -> None:
             {"model": {"modelFormat": {"name": "pmml"}, "storageUri": "s3://m"}},
             "NoSupportingRuntime",
             "NoSupportingRuntime",
-            "huggingface, lightgbm, mar, onnx, python, pytorch, sklearn, torch, transformers, xgboost",
+            "huggingface, lightgbm, mar, onnx, python, pytorch, sklearn, torch, transformers, triton, xgboost",
             id="a format that nothing serves",
         ),
         pytest.param(

@@ -1,0 +1,201 @@
+"""A model as its configuration describes it: names, types and shapes, the batch before them, labels, warm-up."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from predictor.model import Model, Signature, TensorSpec
+from predictor.runtimes import onnxports
+from predictor.runtimes.triton.config import FILE, Config, Port, Warmup
+from predictor.runtimes.triton.document import document
+from torpor.errors import InvalidInputError, LoadError, ModelError, NotFoundError
+from torpor.protocol.tensors import DATATYPES, Tensor
+
+if TYPE_CHECKING:
+    from predictor.batching.options import Batching
+
+PLATFORMS = {"onnxruntime": "onnxruntime_onnx", "python": "python", "pytorch": "pytorch_libtorch"}
+_INDEX = re.compile(r".*__([0-9]+)")
+"""How Triton's PyTorch backend is told which argument, or which of the answers, a tensor is."""
+
+
+class Described:
+    """What of a model its configuration says, and what holds for any backend."""
+
+    def __init__(self, config: Config, names: Mapping[str, Sequence[str]]) -> None:
+        self.config = config
+        self.labels = names
+        self.signature = Signature(
+            PLATFORMS[config.backend],
+            tuple(self._spec(each) for each in config.inputs),
+            tuple(self._spec(each) for each in config.outputs),
+        )
+        self._optional = {each.name for each in config.inputs if each.is_optional}
+        self._ports = tuple(onnxports.Port(each.name, each.datatype, each.shape) for each in self.signature.inputs)
+
+    @property
+    def batching(self) -> Batching | None:
+        return self.config.batching
+
+    @property
+    def configuration(self) -> Mapping[str, Any]:
+        """What clients that ask for it are told, as Triton writes it."""
+        backend = self.config.backend
+        return document(self.config.message) | {"platform": PLATFORMS[backend], "backend": backend}
+
+    def infer(self, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
+        raise NotImplementedError
+
+    def predict(self, instances: Sequence[Any]) -> Sequence[Any]:
+        """Answer by V1: an instance is a row of the batch."""
+        if not self.config.max_batch:
+            raise InvalidInputError("instances", f"{len(instances)} instances", "this model has no batch; use V2")
+        if not instances:
+            return []
+        found = self.infer(onnxports.from_instances(self._ports, instances))
+        return onnxports.to_predictions({each.name: each.array for each in found}, len(instances))
+
+    def warm(self) -> None:
+        for each in self.config.warmups:
+            for _ in range(each.count):
+                try:
+                    self.infer(_made_up(each, has_batch=bool(self.config.max_batch)))
+                except (InvalidInputError, ModelError) as error:
+                    raise LoadError("warm", f"{FILE}: model_warmup {each.name!r}: {error}") from error
+
+    def close(self) -> None:
+        """Nothing."""
+
+    def _spec(self, port: Port) -> TensorSpec:
+        return TensorSpec(port.name, port.datatype, ((-1,) if self.config.max_batch else ()) + port.dims)
+
+    def _checked(self, inputs: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Return the inputs by name, in the model's own shapes; raises InvalidInputError naming what does not fit."""
+        given = {each.name: each for each in inputs}
+        wanted = [each for each in self._ports if each.name in given or each.name not in self._optional]
+        found = onnxports.fitting(wanted, inputs)
+        most, rows = self.config.max_batch, {each.shape[0] for each in inputs if each.shape}
+        if most:
+            if len(rows) > 1:
+                shapes = ", ".join(f"{each.name} {list(each.shape)}" for each in inputs)
+                raise InvalidInputError("inputs", shapes, "the first axis counts the rows, as many in each input")
+            if max(rows) > most:
+                name = inputs[0].name
+                raise InvalidInputError(f"{name}.shape", list(inputs[0].shape), f"this model takes {most} rows at most")
+        return {port.name: self._reshaped(port, found[port.name]) for port in self.config.inputs if port.name in found}
+
+    def _reshaped(self, port: Port, tensor: Tensor) -> Tensor:
+        if port.reshape is None:
+            return tensor
+        rows = tensor.shape[:1] if self.config.max_batch else ()
+        return Tensor(port.name, tensor.array.reshape(rows + port.reshape))
+
+    def _answered(self, port: Port, array: Any) -> Tensor:
+        """Return an output in the shape that the configuration says; raises ModelError where it does not fit."""
+        rows = array.shape[:1] if self.config.max_batch else ()
+        if port.reshape is not None:
+            try:
+                array = array.reshape(rows + port.dims)
+            except ValueError as error:
+                raise ModelError(
+                    f"output {port.name!r} has shape {list(array.shape)}, not {list(port.dims)}"
+                ) from error
+        tensor = Tensor(port.name, array)
+        own = tensor.shape[len(rows) :]
+        fits = len(own) == len(port.dims) and all(
+            dim in {-1, length} for dim, length in zip(port.dims, own, strict=True)
+        )
+        if tensor.datatype != port.datatype or not fits:
+            raise ModelError(
+                f"output {port.name!r} is {tensor.datatype} {list(tensor.shape)},"
+                f" and {FILE} says {port.datatype} {list(port.dims)}"
+            )
+        return tensor
+
+
+class TritonModel(Described):
+    """One whose framework we serve by itself: what it takes and gives is named and shaped as the configuration says."""
+
+    def __init__(self, config: Config, names: Mapping[str, Sequence[str]], inner: Model) -> None:
+        """Raises LoadError where the configuration names what the model has not."""
+        super().__init__(config, names)
+        self._inner = inner
+        inside = inner.signature
+        self._inputs = dict(_paired("input", config.inputs, [each.name for each in inside.inputs], config.backend))
+        self._outputs = dict(_paired("output", config.outputs, [each.name for each in inside.outputs], config.backend))
+
+    def infer(self, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
+        given = self._checked(inputs)
+        found = self._inner.infer([Tensor(self._inputs[name], each.array) for name, each in given.items()])
+        by_name = {each.name: each for each in found}
+        answers = []
+        for index, port in enumerate(self.config.outputs):
+            inner = self._outputs.get(port.name)
+            array = by_name[inner].array if inner in by_name else _numbered(found, port.name, index)
+            answers.append(self._answered(port, array))
+        return answers
+
+    def warm(self) -> None:
+        if self.config.warmups:
+            super().warm()
+        else:
+            self._inner.warm()
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+def labels(config: Config, folder: Path) -> dict[str, Sequence[str]]:
+    """Return the names of classes by output, from the files beside the configuration: one a line."""
+    found: dict[str, Sequence[str]] = {}
+    for index, port in enumerate(config.outputs):
+        if port.labels:
+            path = folder / port.labels
+            if not path.is_file():
+                raise NotFoundError(f"{FILE}: output[{index}].label_filename: there is no {port.labels}")
+            found[port.name] = path.read_text("utf-8", errors="replace").splitlines()
+    return found
+
+
+def _paired(what: str, ports: Sequence[Port], known: Sequence[str], backend: str) -> Sequence[tuple[str, str]]:
+    """Return (name in the configuration, name inside): the same, or of PyTorch's by number."""
+    pairs = []
+    for port in ports:
+        if port.name in known:
+            pairs.append((port.name, port.name))
+            continue
+        numbered = _INDEX.fullmatch(port.name) if backend == "pytorch" else None
+        if numbered is not None and int(numbered[1]) < len(known):
+            pairs.append((port.name, known[int(numbered[1])]))
+        elif known or what == "input":
+            names = ", ".join(known) or "none"
+            raise LoadError("open", f"{FILE}: {what} {port.name!r}: the model has {names}")
+    return pairs
+
+
+def _numbered(found: Sequence[Tensor], name: str, index: int) -> Any:
+    """Return an answer of a model that does not name its answers: by the number in its name, else by its place."""
+    numbered = _INDEX.fullmatch(name)
+    place = int(numbered[1]) if numbered else index
+    if place >= len(found):
+        raise ModelError(f"the model gave {len(found)} outputs, and {name!r} is not among them")
+    return found[place].array
+
+
+def _made_up(warmup: Warmup, *, has_batch: bool) -> list[Tensor]:
+    made = []
+    for name, (datatype, shape, is_random) in warmup.inputs.items():
+        whole = ((max(1, warmup.batch),) if has_batch else ()) + shape
+        if datatype == "BYTES":
+            array: Any = np.full(whole, b"", np.object_)
+        elif is_random:
+            array = np.random.default_rng(0).integers(0, 2, whole).astype(DATATYPES[datatype])
+        else:
+            array = np.zeros(whole, DATATYPES[datatype])
+        made.append(Tensor(name, array))
+    return made

@@ -1,0 +1,279 @@
+"""The module `triton_python_backend_utils`, as models of Triton's Python backend import it."""
+
+from __future__ import annotations
+
+import enum
+import json
+import logging
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from torpor.protocol.tensors import DATATYPES
+
+NAME = "triton_python_backend_utils"
+TRITONSERVER_REQUEST_FLAG_SEQUENCE_START = 1
+TRITONSERVER_REQUEST_FLAG_SEQUENCE_END = 2
+TRITONSERVER_RESPONSE_COMPLETE_FINAL = 1
+
+_log = logging.getLogger("predictor.model")
+_registering = threading.Lock()
+
+
+class TritonModelException(Exception):  # noqa: N818  # the name that models know
+    """What a model raises, or is told."""
+
+
+class TritonError:
+    """An error, of a request or of all."""
+
+    UNKNOWN, INTERNAL, NOT_FOUND, INVALID_ARG, UNAVAILABLE, UNSUPPORTED, ALREADY_EXISTS, CANCELLED = range(8)
+
+    def __init__(self, message: str, code: int = INTERNAL) -> None:
+        self._message = str(message)
+        self._code = code
+
+    def message(self) -> str:
+        return self._message
+
+    def code(self) -> int:
+        return self._code
+
+
+class Tensor:
+    """A named array."""
+
+    def __init__(self, name: str, array: Any) -> None:
+        if not isinstance(array, np.ndarray):
+            raise TritonModelException(f"Tensor {name!r} is made of a numpy array, not of {type(array).__name__}")
+        self._name = name
+        self._array = array
+
+    def name(self) -> str:
+        return self._name
+
+    def as_numpy(self) -> NDArray[Any]:
+        return self._array
+
+    def shape(self) -> list[int]:
+        return list(self._array.shape)
+
+    def triton_dtype(self) -> str:
+        return next(f"TYPE_{name}" for name, dtype in DATATYPES.items() if dtype == self._array.dtype)
+
+    def is_cpu(self) -> bool:
+        return True
+
+    def to_dlpack(self) -> Any:
+        return self._array.__dlpack__()
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return self._array.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> Any:
+        return self._array.__dlpack_device__()
+
+    @staticmethod
+    def from_dlpack(name: str, tensor: Any) -> Tensor:
+        """Return a tensor of one of another library, without a copy where that can be."""
+        if not hasattr(tensor, "__dlpack__"):
+            raise TritonModelException("from_dlpack takes a tensor that has __dlpack__, not a capsule of one")
+        return Tensor(name, np.from_dlpack(tensor))
+
+
+class InferenceResponse:
+    """The answer to one request: tensors, or an error."""
+
+    def __init__(self, output_tensors: Sequence[Tensor] = (), error: TritonError | None = None) -> None:
+        self._tensors = list(output_tensors)
+        self._error = TritonError(error) if isinstance(error, str) else error
+
+    def output_tensors(self) -> list[Tensor]:
+        return self._tensors
+
+    def has_error(self) -> bool:
+        return self._error is not None
+
+    def error(self) -> TritonError | None:
+        return self._error
+
+
+class InferenceRequest:
+    """One request."""
+
+    def __init__(
+        self,
+        inputs: Sequence[Tensor] = (),
+        requested_output_names: Sequence[str] = (),
+        request_id: str = "",
+        model_name: str = "",
+        parameters: Mapping[str, Any] | None = None,
+        **others: Any,
+    ) -> None:
+        """`others` are what a model may say when it asks another model."""
+        self._inputs = list(inputs)
+        self._names = list(requested_output_names)
+        self._id = request_id
+        self._model_name = model_name
+        self._parameters = dict(parameters or {})
+        self._others = others
+        self.send: Callable[[InferenceResponse | None], None] | None = None
+        """How a decoupled model answers."""
+
+    def inputs(self) -> list[Tensor]:
+        return self._inputs
+
+    def request_id(self) -> str:
+        return self._id
+
+    def requested_output_names(self) -> list[str]:
+        return self._names
+
+    def model_name(self) -> str:
+        return self._model_name
+
+    def correlation_id(self) -> Any:
+        return self._parameters.get("sequence_id", 0)
+
+    def flags(self) -> int:
+        start = TRITONSERVER_REQUEST_FLAG_SEQUENCE_START if self._parameters.get("sequence_start") is True else 0
+        return start | (TRITONSERVER_REQUEST_FLAG_SEQUENCE_END if self._parameters.get("sequence_end") is True else 0)
+
+    def priority(self) -> int:
+        return int(self._parameters.get("priority") or 0)
+
+    def timeout(self) -> int:
+        return int(self._parameters.get("timeout") or 0)
+
+    def parameters(self) -> str:
+        """Return them as JSON, as Triton does."""
+        return json.dumps(self._parameters)
+
+    def is_cancelled(self) -> bool:
+        return False
+
+    def get_response_sender(self) -> InferenceResponseSender:
+        if self.send is None:
+            raise TritonModelException("only decoupled models send responses; set model_transaction_policy.decoupled")
+        return InferenceResponseSender(self.send)
+
+    def exec(self, decoupled: bool = False) -> Any:  # noqa: FBT001, FBT002  # as models call it
+        """Ask another model: there is none in this pod."""
+        del decoupled
+        raise TritonModelException(f"this pod serves one model, and {self._model_name!r} is another; ask its service")
+
+    async def async_exec(self, decoupled: bool = False) -> Any:  # noqa: FBT001, FBT002
+        return self.exec(decoupled)
+
+
+class InferenceResponseSender:
+    """How a decoupled model answers, any number of times."""
+
+    def __init__(self, send: Callable[[InferenceResponse | None], None]) -> None:
+        self._send = send
+        self._is_over = False
+
+    def send(self, response: InferenceResponse | None = None, flags: int = 0) -> None:
+        """Send a response; `flags` TRITONSERVER_RESPONSE_COMPLETE_FINAL says that it is the last."""
+        if self._is_over:
+            raise TritonModelException("the last response of this request was sent already")
+        if response is not None:
+            self._send(response)
+        if flags & TRITONSERVER_RESPONSE_COMPLETE_FINAL:
+            self._is_over = True
+            self._send(None)
+
+    def is_cancelled(self) -> bool:
+        return False
+
+
+class Logger:
+    """Triton's log, which is ours."""
+
+    @staticmethod
+    def log(message: str, level: int = logging.INFO) -> None:
+        _log.log(level, "%s", message)
+
+    @staticmethod
+    def log_info(message: str) -> None:
+        _log.info("%s", message)
+
+    @staticmethod
+    def log_warn(message: str) -> None:
+        _log.warning("%s", message)
+
+    @staticmethod
+    def log_error(message: str) -> None:
+        _log.error("%s", message)
+
+    @staticmethod
+    def log_verbose(message: str) -> None:
+        _log.debug("%s", message)
+
+
+class PreferredMemory(enum.Enum):
+    """Where another model's answers should be."""
+
+    TRITONSERVER_MEMORY_GPU = 0
+    TRITONSERVER_MEMORY_CPU = 1
+
+
+def get_input_tensor_by_name(request: InferenceRequest, name: str) -> Tensor | None:
+    return next((each for each in request.inputs() if each.name() == name), None)
+
+
+def get_output_tensor_by_name(response: InferenceResponse, name: str) -> Tensor | None:
+    return next((each for each in response.output_tensors() if each.name() == name), None)
+
+
+def get_input_config_by_name(model_config: Mapping[str, Any], name: str) -> Any:
+    return _named(model_config.get("input", ()), name)
+
+
+def get_output_config_by_name(model_config: Mapping[str, Any], name: str) -> Any:
+    return _named(model_config.get("output", ()), name)
+
+
+def using_decoupled_model_transaction_policy(model_config: Mapping[str, Any]) -> bool:
+    return bool(model_config.get("model_transaction_policy", {}).get("decoupled", False))
+
+
+def triton_string_to_numpy(name: str) -> Any:
+    """Return the numpy type of a data type like TYPE_FP32; None for one that is unknown, as Triton does."""
+    short = name.removeprefix("TYPE_")
+    found = DATATYPES.get("BYTES" if short == "STRING" else short)
+    return None if found is None else found.type
+
+
+def numpy_to_triton_type(kind: Any) -> str | None:
+    dtype = np.dtype(kind)
+    if dtype.kind in "OSU":
+        return "TYPE_STRING"
+    return next((f"TYPE_{name}" for name, each in DATATYPES.items() if each == dtype), None)
+
+
+def register() -> None:
+    """Let models import it."""
+    with _registering:
+        if NAME not in sys.modules:
+            module = ModuleType(NAME, __doc__)
+            for name, value in _public():
+                setattr(module, name, value)
+            sys.modules[NAME] = module
+
+
+def _public() -> Iterator[tuple[str, Any]]:
+    for name, value in globals().items():
+        if not name.startswith("_") and (
+            name.startswith("TRITONSERVER") or getattr(value, "__module__", "") == __name__
+        ):
+            yield name, value
+
+
+def _named(entries: Sequence[Mapping[str, Any]], name: str) -> Any:
+    return next((each for each in entries if each.get("name") == name), None)
