@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 
@@ -15,8 +16,11 @@ class Room(Protocol):
     async def make(self, files: int) -> None:
         """Have room for a model of so many bytes of files, which is opened next; raises LoadError, UnavailableError."""
 
-    async def fill(self) -> None:
-        """Look at what the model takes, now that it is warm; raises LoadError, UnavailableError if it is too much."""
+    async def fill(self, pids: Sequence[int] = ()) -> None:
+        """Look at what the model takes, now that it is warm; raises LoadError, UnavailableError if it is too much.
+
+        `pids` are those of processes that it has to itself.
+        """
 
 
 class Anywhere:
@@ -27,7 +31,7 @@ class Anywhere:
     async def make(self, files: int) -> None:
         pass
 
-    async def fill(self) -> None:
+    async def fill(self, pids: Sequence[int] = ()) -> None:
         pass
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TypeAlias
 
 from predictor.memory import measure
@@ -31,12 +31,12 @@ class Keeper:
         budget: Budget,
         *,
         gives_back: bool = True,
-        taken: Callable[[], Amount] = measure.taken,
+        taken: Callable[[Sequence[int]], Amount] = measure.taken,
         patience_s: float = PATIENCE_S,
     ) -> None:
         """`gives_back`: models may go, and are loaded so that the system can have their memory back.
 
-        `taken` says what the process takes at present; it may block.
+        `taken` says what this process and some others take at present; it may block.
         """
         self.budget = budget
         self.taken = taken
@@ -74,7 +74,7 @@ class Keeper:
             if self._apart is None:
                 await retired.closed()
             else:
-                before = await asyncio.to_thread(self.taken)
+                before = await asyncio.to_thread(self.taken, ())
                 await retired.closed()
                 await asyncio.to_thread(measure.give_back, before, leaving.holding.takes)
         finally:
@@ -170,11 +170,11 @@ class Place:
         if not self.stays:
             self._view.clear()
         self._files = files
-        self._before = await asyncio.to_thread(self._keeper.taken)
+        self._before = await asyncio.to_thread(self._keeper.taken, ())
 
-    async def fill(self) -> None:
+    async def fill(self, pids: Sequence[int] = ()) -> None:
         """As Room's."""
-        self.takes = grown(self._before, await asyncio.to_thread(self._keeper.taken), self._files)
+        self.takes = grown(self._before, await asyncio.to_thread(self._keeper.taken, pids), self._files)
         if self._is_alone:
             await self._keeper.clear(self._name, self.takes, self._served)
 

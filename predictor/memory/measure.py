@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,12 @@ _ROLLUP = Path("/proc/self/smaps_rollup")
 _STATM = Path("/proc/self/statm")
 
 
-def taken() -> Amount:
-    """Return what the process takes now, code and libraries included; 0 where the system does not say."""
-    return Amount(_resident(), _on_gpu())
+def taken(pids: Sequence[int] = ()) -> Amount:
+    """Return what this process takes now, code and libraries included, and those of `pids` as far as they run.
+
+    0 where the system does not say. What others have on a GPU is not in it.
+    """
+    return Amount(_resident() + sum(map(_share, pids)), _on_gpu())
 
 
 def give_back(before: Amount, takes: Amount) -> None:
@@ -61,10 +65,21 @@ class View:
 def _resident() -> int:
     try:
         # statm adds up what each processor has counted, and lags by some MB on large machines.
-        lines = _ROLLUP.read_text().splitlines()
+        return _read(_ROLLUP, "Rss:")
     except OSError:
         return _resident_roughly()
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Rss:")), 0)
+
+
+def _share(pid: int) -> int:
+    """Return the bytes of another process; what it shares with further ones is divided among them."""
+    try:
+        return _read(Path(f"/proc/{pid}/smaps_rollup"), "Pss:")
+    except OSError:  # it has ended
+        return 0
+
+
+def _read(rollup: Path, name: str) -> int:
+    return next((int(line.split()[1]) * 1024 for line in rollup.read_text().splitlines() if line.startswith(name)), 0)
 
 
 def _resident_roughly() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import subprocess
 import sys
 import weakref
 from pathlib import Path
@@ -31,6 +32,20 @@ def test_an_array_is_seen() -> None:
     array = np.ones(SIZE, np.uint8)
     assert abs(measure.taken().host - before.host - array.nbytes) < 4 * MB
     assert before.gpu == 0
+
+
+def test_another_process_is_seen() -> None:
+    """As long as it runs."""
+    code = f"array = bytearray(b'1' * {SIZE}); print(len(array), flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        alone = measure.taken().host
+        assert 2 * SIZE > measure.taken([process.pid]).host - alone > SIZE
+        process.kill()
+    assert abs(measure.taken([process.pid]).host - measure.taken().host) < MB
 
 
 def test_a_model_out_of_the_collector_s_sight_is_found() -> None:

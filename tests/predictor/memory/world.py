@@ -62,7 +62,7 @@ class World:
             self.models,
             Budget(self.budget),
             gives_back=False,
-            taken=lambda: Amount(self.taken),
+            taken=lambda pids: Amount(self.taken),
             patience_s=self.patience_s,
         )
         self.repository = Repository(self.models, source("first", 10), self._load, clock, self.keeper)
