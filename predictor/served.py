@@ -211,6 +211,12 @@ class Retired:
         """Whether there was one, and it is not closed."""
         return self._open is not None
 
+    @property
+    def pids(self) -> list[int]:
+        """Processes that it has to itself."""
+        apart = None if self._open is None else self._open.held.apart
+        return [] if apart is None else apart.pids()
+
     async def closed(self) -> None:
         """Close it when the last request that uses it is answered."""
         if self._open is None:

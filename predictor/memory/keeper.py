@@ -74,7 +74,7 @@ class Keeper:
             if self._apart is None:
                 await retired.closed()
             else:
-                before = await asyncio.to_thread(self.taken, ())
+                before = await asyncio.to_thread(self.taken, retired.pids)
                 await retired.closed()
                 await asyncio.to_thread(measure.give_back, before, leaving.holding.takes)
         finally:
