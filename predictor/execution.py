@@ -78,7 +78,7 @@ class Execution:
         """Tell whether a request of so many bytes may be computed here and now."""
         if held.batching is not None and (held.batcher is None or not held.batcher.is_idle):
             return False
-        return self._is_brief(served, length) and served.turns.has_room
+        return self._is_brief(served, held, length) and served.turns.has_room
 
     def at_once(self, served: Served, held: Held, begin: Callable[[], Computing[T]]) -> T:
         """As `run`, on the loop: where `is_at_once` says so."""
@@ -116,8 +116,9 @@ class Execution:
         served.statistics.executed(laps)
         served.statistics.succeeded(arrived_ns, laps, int(self._clock.wall() * 1000))
 
-    def _is_brief(self, served: Served, length: int) -> bool:
-        return served.pace.is_brief(length) and self._is_alone()
+    def _is_brief(self, served: Served, held: Held, length: int) -> bool:
+        # Processes may be at work for others, or hang: the loop must not wait for them.
+        return held.apart is None and served.pace.is_brief(length) and self._is_alone()
 
     async def _separately(
         self,
@@ -133,7 +134,7 @@ class Execution:
         on_loop = False
         try:
             async with served.turns:
-                on_loop = self._is_brief(served, length)
+                on_loop = self._is_brief(served, held, length)
                 return _here(job) if on_loop else await self._workers.run(job, receive)
         finally:
             ended_ns = laps.encoded_ns or time.perf_counter_ns()

@@ -12,6 +12,7 @@ from predictor.counters import BOUNDS_S, Counters, Durations
 from predictor.memory.export import stays
 from predictor.modelmetrics import families
 from predictor.models import Models
+from predictor.processes.export import processes
 from torpor.aio.clock import Clock
 from torpor.telemetry import metrics
 from torpor.telemetry.metrics import Family
@@ -55,6 +56,7 @@ class Collector:
         yield _gauge(metrics.PREDICTOR_TOKENS_IN_FLIGHT, [] if tokens is None else [((model,), tokens)])
         yield from families(self._models)
         yield from stays(self._models)
+        yield from processes(self._models)
         stages = self._models.first.progress.snapshot()["stages"]
         ended = [((model, each["name"]), each["seconds"]) for each in stages if each["seconds"] is not None]
         yield _gauge(metrics.PREDICTOR_LOAD_STAGE_SECONDS, ended)

@@ -26,6 +26,8 @@ INLINE = "TORPOR_PREDICTOR_INLINE"
 MODEL_CONTROL = "TORPOR_PREDICTOR_MODEL_CONTROL"
 MEMORY_BUDGET = "TORPOR_PREDICTOR_MEMORY_BUDGET"
 CACHE_BYTES = "TORPOR_PREDICTOR_CACHE_BYTES"
+PROCESSES = "TORPOR_PREDICTOR_PROCESSES"
+CALL_TIMEOUT_SECONDS = "TORPOR_PREDICTOR_CALL_TIMEOUT_SECONDS"
 GPU_MEMORY_BUDGET = "TORPOR_PREDICTOR_GPU_MEMORY_BUDGET"
 ADMIN_HOST = "TORPOR_PREDICTOR_ADMIN_HOST"
 ADMIN_PORT = "TORPOR_PREDICTOR_ADMIN_PORT"
@@ -35,6 +37,7 @@ _BATCHING = tuple(option for option in OPTIONS if option != "padding")
 """Of these each has a variable; what is filled with what, only a model knows."""
 LOOPBACK = "127.0.0.1"
 MOST_BYTES = 2**60
+MOST_PROCESSES = 256
 DEFAULT_MAX_BODY_BYTES = 256 * 1024 * 1024
 DEFAULT_GRACE_S = 300
 TERMINATION_LOG = Path("/dev/termination-log")
@@ -97,13 +100,14 @@ class Settings:
 def from_environment(environ: Mapping[str, str]) -> Settings:
     """Return the settings in `environ`; raises SettingError naming the variable that is wrong."""
     started_at = environ.get("TORPOR_POD_STARTED_AT")
+    source = _source(environ)
     return Settings(
-        source=_source(environ),
+        source=source,
         host=environ.get(HOST) or _default_host(environ),
         port=read.port(PORT, environ.get(PORT) or 8080),
         grpc_port=_integer(environ, GRPC_PORT, _default_grpc_port(environ), 0, 65535, ""),
         max_body_bytes=_integer(environ, MAX_BODY_BYTES, DEFAULT_MAX_BODY_BYTES, 1, 2**40, "bytes"),
-        threads=_integer(environ, THREADS, _default_threads(), 1, 1024, "threads"),
+        threads=_integer(environ, THREADS, max(_default_threads(), source.processes), 1, 1024, "threads"),
         is_inline=_one_of(environ, INLINE, ("auto", "never")) == "auto",
         grace_s=_integer(environ, GRACE_SECONDS, DEFAULT_GRACE_S, 0, 86_400, "seconds"),
         termination_log=termination_log(environ),
@@ -127,6 +131,7 @@ def termination_log(environ: Mapping[str, str]) -> Path | None:
 
 def _source(environ: Mapping[str, str]) -> Source:
     allow_pickle = environ.get("TORPOR_ALLOW_PICKLE")
+    processes = _integer(environ, PROCESSES, 0, 0, MOST_PROCESSES, "processes")
     return Source(
         name=_required(environ, "TORPOR_MODEL_NAME", "give the name that clients ask the model by"),
         format=_required(environ, "TORPOR_MODEL_FORMAT", "give the format of the model: huggingface, onnx, ..."),
@@ -136,7 +141,17 @@ def _source(environ: Mapping[str, str]) -> Source:
         storage=storage.read(environ),
         batching=_batching(environ),
         cache_bytes=_bytes(environ, CACHE_BYTES) or 0,
+        processes=processes,
+        call_timeout_s=_call_timeout_s(environ, processes),
     )
+
+
+def _call_timeout_s(environ: Mapping[str, str], processes: int) -> float:
+    raw = environ.get(CALL_TIMEOUT_SECONDS) or 0
+    seconds = read.number(CALL_TIMEOUT_SECONDS, raw, minimum=0, maximum=86_400, unit="seconds")
+    if seconds and not processes:
+        raise SettingError(CALL_TIMEOUT_SECONDS, raw, f"set {PROCESSES} too: a process can be ended, a thread cannot")
+    return seconds
 
 
 def _batching(environ: Mapping[str, str]) -> Batching | None:

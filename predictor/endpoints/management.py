@@ -88,8 +88,16 @@ class Management:
         is_awaited = query.flag("synchronous", default=False)
         query.ignored("max_batch_delay", "response_timeout", "startup_timeout")
         query.check_all_known()
+        template = self._template
         source = Source(
-            name, format_, uri, self._template.model_dir, self._template.allow_pickle, self._template.storage
+            name,
+            format_,
+            uri,
+            template.model_dir,
+            template.allow_pickle,
+            template.storage,
+            processes=template.processes,
+            call_timeout_s=template.call_timeout_s,
         )
         task = asyncio.create_task(self._registered(source, workers))
         self._registering.add(task)

@@ -10,10 +10,12 @@ import random
 import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from predictor.batching.options import Batching
 from predictor.loading import stages, threads
 from predictor.loading.failure import explain
 from predictor.loading.held import Held
@@ -21,7 +23,9 @@ from predictor.loading.patience import PATIENCE, Patience
 from predictor.loading.progress import Progress
 from predictor.loading.room import ANYWHERE, Room
 from predictor.loading.source import Source
-from predictor.loading.stages import Fetched, Located
+from predictor.loading.stages import Fetched, Located, Opened, Verified
+from predictor.model import RunsApart
+from predictor.runtimes.runtime import Runtime
 from predictor.storage.place import Stop
 from torpor.aio.clock import Clock
 from torpor.errors import LoadError, TorporError, UnavailableError
@@ -61,7 +65,7 @@ class _Load:
                 runtime = stages.runtime(self._source)
                 # Importing a framework takes longer than most fetches and needs nothing from them. What it raises
                 # is raised again to the stage that needs it.
-                prepared = threads.start(runtime.prepare, "prepare")
+                prepared = threads.start(self._prepare(runtime), "prepare")
                 prepared.add_done_callback(threads.seen)
                 located = await self._retried(partial(threads.run, partial(stages.resolve, self._source, runtime)))
             with self._stage("fetch"):
@@ -72,15 +76,33 @@ class _Load:
             with self._stage("open"):
                 await asyncio.wait({prepared})  # a framework is not what a model takes
                 await self._room.make(sum(each.size for each in located.files))
-                opened = await threads.run(partial(stages.open_, verified))
+                opened = await self._opened(verified)
                 taken.callback(opened.model.close)
             with self._stage("warm"):
                 model = await threads.run(partial(stages.warm, opened))
-                await self._room.fill()
-            if located.folder is None and not runtime.keeps_files:
+                await self._room.fill(model.pids() if isinstance(model, RunsApart) else ())
+            if located.folder is None and not (runtime.keeps_files or self._source.processes):
                 # What is mapped stays until it is unmapped; without a name it goes with the process, even by kill -9.
                 shutil.rmtree(folder, ignore_errors=True)
-            return Held(model, taken.pop_all(), self._source.batching, self._source.cache_bytes)
+            return Held(model, taken.pop_all(), self._batching, self._source.cache_bytes)
+
+    def _prepare(self, runtime: Runtime) -> Callable[[], None]:
+        return (
+            (lambda: None) if self._source.processes else runtime.prepare
+        )  # processes of its own import it themselves
+
+    async def _opened(self, verified: Verified) -> Opened:
+        if not self._source.processes:
+            return await threads.run(partial(stages.open_, verified))
+        from predictor.processes.opening import Opening  # noqa: PLC0415  # few models have processes
+
+        opening = Opening(self._source, verified.files)
+        return Opened(await threads.run(opening.model, stop=opening.stop))
+
+    @property
+    def _batching(self) -> Batching | None:
+        batching, processes = self._source.batching, self._source.processes
+        return batching and replace(batching, instances=max(batching.instances, processes))
 
     async def _fetch(self, located: Located, folder: Path) -> Fetched:
         self._progress.expect(located.to_fetch)

@@ -24,3 +24,7 @@ class Source:
     """How its requests become batches; None: as the model itself says."""
     cache_bytes: int = 0
     """Of answers that are kept for requests that come again."""
+    processes: int = 0
+    """Of its own, by which it is computed, each with the whole model; 0: it is computed in the server's."""
+    call_timeout_s: float = 0.0
+    """After which a process that has not answered is ended; 0: never."""

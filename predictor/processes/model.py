@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from predictor.model import HandlerAnswer, HandlerRequest, Model, Signature
@@ -35,7 +36,8 @@ class ModelApart:
 
     @property
     def batching(self) -> Batching | None:
-        return self._description.batching
+        batching = self._description.batching
+        return batching and replace(batching, instances=max(batching.instances, self._pool.count))
 
     @property
     def explains(self) -> bool:

@@ -44,6 +44,8 @@ class Pool:
         self, name: str, order: Order, count: int, limit_s: float = 0.0, *, backoff: Backoff = BACKOFF
     ) -> None:
         """`name` is the model's. A call that takes longer than `limit_s` ends its process; 0: there is no limit."""
+        self.count = count
+        """How many there are to be."""
         self._name = name
         self._order = order
         self._limit_s = limit_s or None
@@ -213,7 +215,8 @@ class Pool:
                 if is_first:
                     self._first.put(error)
                     return
-                log.warning("model %s: a process was not started again: %s", self._name, error)
+                if not self._closed.is_set():
+                    log.warning("model %s: a process was not started again: %s", self._name, error)
                 self._line.leave(None, str(error))
             else:
                 if is_first:

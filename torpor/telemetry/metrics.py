@@ -159,6 +159,14 @@ PREDICTOR_MODEL_LOAD_SECONDS = Family(
 PREDICTOR_MODEL_EVICTIONS = Family(
     "torpor_predictor_model_evictions", "How often the model made room for another one.", _VERSION
 )
+PREDICTOR_MODEL_PROCESSES = Family(
+    "torpor_predictor_model_processes", "Processes of the model's own that can compute; 0 where it has none.", _VERSION
+)
+PREDICTOR_MODEL_RESTARTS = Family(
+    "torpor_predictor_model_restarts",
+    "Processes of the model that have ended and were started again: crash, or timeout of a call.",
+    (*_VERSION, "reason"),
+)
 PREDICTOR_MODEL_SECONDS = Family(
     "torpor_predictor_model_seconds",
     "Where the time of answered requests went: queue, input, infer, output, and all of it as request.",
