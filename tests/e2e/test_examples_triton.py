@@ -1,4 +1,4 @@
-"""The example of a Triton model: deployed as its own comments say, asleep, awake, and right; with batches under load."""
+"""The example of a Triton model: deployed as its own comments say, asleep, awake, and right; in batches under load."""
 
 from __future__ import annotations
 
