@@ -71,7 +71,7 @@ class Recall:
             await self._bring()
         except TorporError as error:
             self._failures += 1
-            self._failure = error.with_traceback(None)
+            self._failure = _again(error)  # what it was raised from would keep half a model in memory
             self._again_s = self._clock.monotonic() + BACKOFF.delay_s(self._failures)
             raise
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Coroutine
 from typing import Any
 
@@ -116,6 +117,11 @@ async def test_a_load_that_fails_is_told_and_not_tried_for_each_request() -> Non
     told = await asyncio.gather(*asked, return_exceptions=True)
     assert [str(each) for each in told] == ["it is not there"] * 3
     assert all(isinstance(each, LoadError) and each.stage == "fetch" for each in told)
+    assert world.half() is not None
+    del told, asked
+    await asyncio.sleep(0)  # the loop has them until its next turn
+    gc.collect()
+    assert world.half() is None
     assert (a.state, a.reason) == ("UNAVAILABLE", "fetch: it is not there")
     with pytest.raises(LoadError, match="it is not there"):
         a.check()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +23,7 @@ from torpor.aio.clock import Clock, SystemClock
 from torpor.errors import LoadError
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True)
 class Sized(Doubler):
     """A model of so many bytes."""
 
@@ -47,6 +49,8 @@ class World:
     files: dict[str, int] = field(default_factory=dict)
     """By name, where they are not what the model takes."""
     failing: set[str] = field(default_factory=set)
+    half: Callable[[], Sized | None] = lambda: None
+    """A model that was being made when its load failed, as long as it is in memory."""
     gates: dict[str, asyncio.Event] = field(default_factory=dict)
     """Loads of these wait."""
     models: Models = field(init=False)
@@ -94,7 +98,12 @@ class World:
 
     def _fetch(self, name: str) -> None:
         if name in self.failing:
-            raise LoadError("fetch", "it is not there")
+            half = Sized(world=self)
+            self.half = weakref.ref(half)
+            try:
+                raise FileNotFoundError(name)
+            except OSError as error:
+                raise LoadError("fetch", "it is not there") from error
 
     async def add(self, *names: str, size: int = 40) -> list[Served]:
         """Register models."""
