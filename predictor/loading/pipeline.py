@@ -87,9 +87,8 @@ class _Load:
             return Held(model, taken.pop_all(), self._batching, self._source.cache_bytes)
 
     def _prepare(self, runtime: Runtime) -> Callable[[], None]:
-        return (
-            (lambda: None) if self._source.processes else runtime.prepare
-        )  # processes of its own import it themselves
+        # Processes of the model's own import it themselves.
+        return (lambda: None) if self._source.processes else runtime.prepare
 
     async def _opened(self, verified: Verified) -> Opened:
         if not self._source.processes:

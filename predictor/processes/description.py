@@ -10,6 +10,7 @@ from typing import Any
 from predictor.batching.options import Batching, QueuePolicy
 from predictor.model import (
     Batches,
+    Configured,
     Explains,
     Handles,
     HandlesInParts,
@@ -39,6 +40,7 @@ class Description:
     labels: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
     version: str = ""
     batching: Batching | None = None
+    configuration: Mapping[str, Any] | None = None
 
 
 def describe(model: Model) -> Description:
@@ -53,6 +55,7 @@ def describe(model: Model) -> Description:
         labels=model.labels if isinstance(model, NamesClasses) else {},
         version=model.version if isinstance(model, SaysVersion) else "",
         batching=model.batching if isinstance(model, Batches) else None,
+        configuration=model.configuration if isinstance(model, Configured) else None,
     )
 
 
@@ -79,6 +82,7 @@ def heard(message: Message) -> Description:
             labels={str(name): [str(each) for each in names] for name, names in said["labels"].items()},
             version=str(said["version"]),
             batching=None if said["batching"] is None else _batching(said["batching"]),
+            configuration=None if said["configuration"] is None else dict(said["configuration"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise GarbledError(f"no description: {type(error).__name__}: {error}") from error

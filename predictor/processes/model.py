@@ -119,12 +119,19 @@ class _SayingVersion(ModelApart):
         return self._description.version
 
 
+class _Configured(ModelApart):
+    @property
+    def configuration(self) -> Mapping[str, Any]:
+        return self._description.configuration or {}
+
+
 def model_of(pool: Pool, description: Description) -> Model:
     """Return the model of a pool that has been started: what it can do, it can do here, and nothing else."""
     abilities = (
         (_TakingParameters, description.takes_parameters),
         (_Handling, description.handles),
         (_SayingVersion, bool(description.version)),
+        (_Configured, description.configuration is not None),
     )
     bases = tuple([each for each, has_it in abilities if has_it]) or (ModelApart,)
     kind: type[ModelApart] = type(ModelApart.__name__, bases, {})
