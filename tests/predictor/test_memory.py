@@ -85,6 +85,16 @@ async def test_many_times_loaded_and_unloaded(
         assert after <= before * 1.05
 
 
+async def test_a_pod_whose_own_model_does_not_fit_ends(tmp_path: Path) -> None:
+    """And leaves behind what it would need."""
+    uri = wide(tmp_path / "model").as_uri()
+    async with started(tmp_path, uri, "onnx", TORPOR_PREDICTOR_MEMORY_BUDGET="1Mi") as predictor:
+        status, _ = await predictor.ended()
+        assert status == 1
+        says = "model 'm' needs 8.0 MiB of memory, and all models together may take 1.0 MiB"
+        assert says in predictor.message.read_text()
+
+
 async def test_more_models_than_fit_are_asked_at_once(tmp_path: Path) -> None:
     """Every request is answered, and what is here is within the budget whenever somebody looks."""
     own = save_python_model(tmp_path / "own").as_uri()
