@@ -169,7 +169,7 @@ class Management:
         started_at = served.progress.snapshot()["started_at"]
         worker = {
             "startTime": datetime.fromtimestamp(started_at, UTC).isoformat(),
-            "status": "READY" if served.held is not None else "UNLOADING" if served.is_unloaded else "LOADING",
+            "status": served.state if served.state in {"READY", "LOADING"} else "UNLOADING",
             "memoryUsage": served.stay.takes.host if served.held is not None and served.stay.takes is not None else 0,
             "pid": os.getpid(),
             "gpu": False,
