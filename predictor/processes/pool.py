@@ -30,7 +30,7 @@ LEAST_START_S = 60.0
 """How long a start may take that is not the first; or ten times as long as the first took."""
 BACKOFF = Backoff(first_s=0.1, limit_s=30.0)
 RETRY_S = 1.0
-CRASH, TIMEOUT = "crash", "timeout"
+CRASH, TIMEOUT, START = "crash", "timeout", "start"
 """Why a process is started again."""
 
 
@@ -217,6 +217,7 @@ class Pool:
                     return
                 if not self._closed.is_set():
                     log.warning("model %s: a process was not started again: %s", self._name, error)
+                    self._count(START)
                 self._line.leave(None, str(error))
             else:
                 if is_first:
@@ -235,10 +236,13 @@ class Pool:
         how = process.how()
         if not self._closed.is_set():
             log.warning("model %s: process %d %s; another one is started", self._name, process.pid, how)
-            with self._lock:
-                self._restarts[TIMEOUT if process.is_late else CRASH] += 1
+            self._count(TIMEOUT if process.is_late else CRASH)
         if self._line.leave(process, how):
             process.left()
+
+    def _count(self, reason: str) -> None:
+        with self._lock:
+            self._restarts[reason] += 1
 
     def _opened(self) -> tuple[Process, Description]:
         """Return a process that is warm; raises LoadError, and it has ended."""

@@ -164,7 +164,7 @@ PREDICTOR_MODEL_PROCESSES = Family(
 )
 PREDICTOR_MODEL_RESTARTS = Family(
     "torpor_predictor_model_restarts",
-    "Processes of the model that have ended and were started again: crash, or timeout of a call.",
+    "Processes of the model that have ended and are started again: crash, timeout of a call, start that failed.",
     (*_VERSION, "reason"),
 )
 PREDICTOR_MODEL_SECONDS = Family(
