@@ -24,9 +24,9 @@ from predictor.model import Model
 from predictor.processes import asking, description, errors
 from predictor.processes.channel import Channel, EndedError
 from predictor.processes.messages import Message, write
-from predictor.runtimes import registry
+from predictor.runtimes import cpus, registry
 from predictor.runtimes.runtime import Files
-from torpor.errors import TorporError
+from torpor.errors import TorporError, UnsupportedError
 from torpor.telemetry.logs import configure
 
 log = logging.getLogger("predictor.processes")
@@ -98,6 +98,7 @@ def _opened(order: dict[str, Any]) -> Model:
     files = order["files"]
     scratch = files["scratch"]
     gc.disable()  # modules and weights make millions of objects that all stay
+    cpus.share(order["processes"])
     runtime = registry.runtime(order["format"])
     runtime.prepare()
     model = runtime.open(
@@ -109,15 +110,24 @@ def _opened(order: dict[str, Any]) -> Model:
         )
     )
     try:
-        model.warm()
-    except BaseException as error:
+        _warm(model)
+    except BaseException:
         model.close()
-        if isinstance(error, Exception):
-            raise explain("warm", error) from error
         raise
     gc.freeze()
     gc.enable()
     return model
+
+
+def _warm(model: Model) -> None:
+    if getattr(model, "sequencing", None) is not None:
+        raise UnsupportedError(
+            "this model is stateful, and its state would be in one of its processes; let it have none"
+        )
+    try:
+        model.warm()
+    except Exception as error:
+        raise explain("warm", error) from error
 
 
 def _answer(channel: Channel, model: Model, asked: Message) -> None:

@@ -14,7 +14,7 @@ class Opening:
     """Of one model, once."""
 
     def __init__(self, source: Source, files: Files) -> None:
-        order = Order(source.format, files)
+        order = Order(source.format, files, source.processes)
         self._pool = Pool(source.name, order, source.processes, source.call_timeout_s)
 
     def model(self) -> Model:

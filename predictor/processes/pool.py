@@ -19,6 +19,7 @@ from predictor.processes.description import Description
 from predictor.processes.line import Line
 from predictor.processes.messages import Buffer, GarbledError, Message, write
 from predictor.processes.process import Order, Process
+from predictor.runtimes import cpus
 from torpor.aio.backoff import Backoff
 from torpor.errors import DeadlineError, LoadError, TorporError, UnavailableError
 
@@ -247,7 +248,7 @@ class Pool:
     def _opened(self) -> tuple[Process, Description]:
         """Return a process that is warm; raises LoadError, and it has ended."""
         try:
-            process = Process()
+            process = Process(max(1, cpus.available() // self.count))
         except OSError as error:
             raise LoadError("open", f"a process cannot be started: {error}") from error
         with self._lock:

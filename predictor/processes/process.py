@@ -29,12 +29,14 @@ class Order:
 
     format: str
     files: Files
+    processes: int = 1
+    """That open it, and share the CPUs."""
 
     def told(self) -> Message:
         files = dataclasses.asdict(self.files)
         for name in ("folder", "scratch"):
             files[name] = None if files[name] is None else str(files[name])
-        return Message("open", {"format": self.format, "files": files})
+        return Message("open", {"format": self.format, "files": files, "processes": self.processes})
 
 
 class Process:
@@ -43,11 +45,13 @@ class Process:
     For the kernel takes the end of that thread for the end of the server.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, threads: int) -> None:
+        """`threads`: as many as a library in it should have that counts the machine's CPUs otherwise."""
         ours, its = socket.socketpair()
         with its:
             self._running = subprocess.Popen(  # an interpreter of its own: no fork of threads and their locks
                 [sys.executable, "-m", "predictor.processes.child", str(its.fileno()), str(os.getpid())],
+                env={"OMP_NUM_THREADS": str(threads), **os.environ},
                 stdin=subprocess.DEVNULL,
                 pass_fds=(its.fileno(),),
                 start_new_session=True,  # what it starts ends with it; a terminal's Ctrl-C is the server's

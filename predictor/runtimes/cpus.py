@@ -7,12 +7,19 @@ import os
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
+_shared_by = 1
+
+
+def share(processes: int) -> None:
+    """Have so many processes of a model, of which this is one, share what is available."""
+    global _shared_by  # noqa: PLW0603  # it is about the process, of which there is one
+    _shared_by = processes
 
 
 def available(cgroup: Path = CGROUP) -> int:
     """Return the number, at least 1. A library that counts the machine's would start too many threads."""
     machine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(machine, _quota(cgroup)))
+    return max(1, min(machine, _quota(cgroup)) // _shared_by)
 
 
 def _quota(cgroup: Path) -> int:

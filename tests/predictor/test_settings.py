@@ -40,6 +40,8 @@ def test_everything_can_be_set() -> None:
             "TORPOR_PVC_ROOT": "/volumes",
             "TORPOR_PREDICTOR_MEMORY_BUDGET": "1.5Gi",
             "TORPOR_PREDICTOR_GPU_MEMORY_BUDGET": "80e9",
+            "TORPOR_PREDICTOR_PROCESSES": "3",
+            "TORPOR_PREDICTOR_CALL_TIMEOUT_SECONDS": "2.5",
         }
     )
     assert (settings.host, settings.port) == ("::", 9000)
@@ -48,6 +50,7 @@ def test_everything_can_be_set() -> None:
     assert (settings.source.allow_pickle, settings.source.model_dir) == (True, Path("/models"))
     assert settings.source.storage.pvc_root == Path("/volumes")
     assert settings.budget == Budget(3 * 2**29, 80 * 10**9)
+    assert (settings.source.processes, settings.source.call_timeout_s) == (3, 2.5)
 
 
 def test_in_a_cluster_every_address_is_listened_on() -> None:
@@ -71,6 +74,14 @@ def test_in_a_cluster_every_address_is_listened_on() -> None:
             {"TORPOR_PREDICTOR_GPU_MEMORY_BUDGET": "0"}, "GPU_MEMORY_BUDGET: '0' .* like 8Gi", id="no memory at all"
         ),
         pytest.param({"TORPOR_PREDICTOR_THREADS": "0"}, "TORPOR_PREDICTOR_THREADS: '0' .* 1 to 1024", id="no threads"),
+        pytest.param(
+            {"TORPOR_PREDICTOR_PROCESSES": "-1"}, "PROCESSES: '-1' .* 0 to 256 processes", id="less than none"
+        ),
+        pytest.param(
+            {"TORPOR_PREDICTOR_CALL_TIMEOUT_SECONDS": "5"},
+            "CALL_TIMEOUT_SECONDS: '5' .* set TORPOR_PREDICTOR_PROCESSES too: .* a thread cannot",
+            id="a thread that cannot be stopped",
+        ),
         pytest.param({"TORPOR_PREDICTOR_MAX_BODY_BYTES": "1GiB"}, "TORPOR_PREDICTOR_MAX_BODY_BYTES: '1GiB'", id="unit"),
         pytest.param({"TORPOR_ALLOW_PICKLE": "maybe"}, "TORPOR_ALLOW_PICKLE: 'maybe' .* true or false", id="maybe"),
         pytest.param({"TORPOR_POD_STARTED_AT": "now"}, "TORPOR_POD_STARTED_AT: 'now'", id="a time that is none"),
@@ -80,3 +91,8 @@ def test_what_is_wrong_is_named(changes: dict[str, str], says: str) -> None:
     """Variable, value and what is allowed."""
     with pytest.raises(SettingError, match=says):
         from_environment(LEAST | changes)
+
+
+def test_each_process_may_be_asked_at_once() -> None:
+    """For it is a thread that waits for it."""
+    assert from_environment(LEAST | {"TORPOR_PREDICTOR_PROCESSES": "100"}).threads == 100

@@ -205,6 +205,14 @@ def test_a_model_that_holds_on_to_sigterm_is_killed(tmp_path: Path, monkeypatch:
         assert model.predict([1]) == [1]
 
 
+def test_the_processes_share_the_cpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("predictor.runtimes.cpus.available", lambda: 8)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    source = "import os\nclass Model:\n def predict(self, x): return [os.environ['OMP_NUM_THREADS'] for _ in x]"
+    with opened(save_python_model(tmp_path, source), count=2) as model:
+        assert model.predict([1]) == ["4"]
+
+
 def test_closed_it_answers_no_more(folder: Path) -> None:
     with opened(folder) as model:
         pids = model.pids()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from predictor.runtimes import cpus as module
 from predictor.runtimes.cpus import available
 
 
@@ -29,3 +30,13 @@ def test_the_limit_of_the_pod_counts(
     if limit is not None:
         (tmp_path / "cpu.max").write_text(limit + "\n")
     assert available(tmp_path) == cpus
+
+
+@pytest.mark.parametrize(("processes", "each"), [(1, 4), (2, 2), (3, 1), (9, 1)])
+def test_processes_of_a_model_share_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int, each: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
+    monkeypatch.setattr(module, "_shared_by", 1)  # is put back
+    module.share(processes)
+    assert available(tmp_path) == each
