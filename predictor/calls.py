@@ -72,6 +72,8 @@ class Infer:
     """V2: tensors in, tensors out. `checked` in predictor/endpoints/v2compute.py makes it."""
 
     request: InferRequest
+    slot: int | None = None
+    """Of a sequence with a place of its own in every batch: which."""
 
     @property
     def rows(self) -> int:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.types import Receive
 
-from predictor.calls import Call, Computing, computed, failed, started, written
+from predictor.calls import Call, Computing, Infer, computed, failed, started, written
 from predictor.counters import Waits
 from predictor.loading.held import Held
 from predictor.pace import Pace
@@ -20,9 +20,11 @@ from predictor.statistics import Laps
 from predictor.steps import Steps
 from predictor.workers import Workers, tellable
 from torpor.aio.clock import Clock
+from torpor.errors import UnsupportedError
 
 if TYPE_CHECKING:
     from predictor.batching.batcher import Batcher
+    from predictor.batching.sequences import Ask
     from predictor.cache import Key
 
 T = TypeVar("T")
@@ -158,10 +160,11 @@ class Execution:
         if call is None:
             return result  # type: ignore[return-value]  # then it has ended by this
         laps.rows = call.rows
-        key, answer = _kept(held, call, laps)
+        key, answer = (None, None) if held.sequencing is not None else _kept(held, call, laps)
         if not laps.is_hit:
+            ask = partial(batcher.answer, laps=laps, receive=receive)
             try:
-                answer = await batcher.answer(call, laps, receive)
+                answer = await (ask(call) if held.sequencing is None else _in_sequence(held, call, ask))
             except Exception as error:
                 return failed(computing, error)
             served.pace.took((laps.inferred_ns - laps.began_ns) / 1e9, on_loop=False)
@@ -219,6 +222,18 @@ def _whole(held: Held, begin: Callable[[], Computing[T]], laps: Laps) -> T:
     result = computed(begin(), ask)
     laps.encoded_ns = time.perf_counter_ns()
     return result
+
+
+def _in_sequence(held: Held, call: Call, ask: Ask) -> Awaitable[Any]:
+    """Ask a stateful model: after the request before this one of its sequence."""
+    from predictor.batching.sequences import Sequences  # noqa: PLC0415  # few models have them
+
+    assert held.sequencing is not None  # noqa: S101  # who calls has asked
+    if not isinstance(call, Infer):
+        raise UnsupportedError("this model is stateful: ask it by V2's infer, with sequence_id")
+    if held.sequences is None:
+        held.sequences = Sequences(held.sequencing)
+    return held.sequences.answer(call, ask)
 
 
 def _kept(held: Held, call: Call, laps: Laps) -> tuple[Key | None, Any]:

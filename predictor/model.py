@@ -10,6 +10,7 @@ from torpor.errors import ModelError
 
 if TYPE_CHECKING:  # numpy costs 60 ms, which the endpoints do not pay before they listen
     from predictor.batching.options import Batching
+    from predictor.batching.sequencing import Sequencing
     from torpor.protocol.tensors import Tensor
 
 
@@ -113,6 +114,15 @@ class Batches(Protocol):
     @property
     def batching(self) -> Batching | None:
         """By which rules; None: each is computed alone."""
+
+
+@runtime_checkable
+class Sequenced(Protocol):
+    """A model that may be stateful."""
+
+    @property
+    def sequencing(self) -> Sequencing | None:
+        """How its sequences are executed; None: no request belongs to another."""
 
 
 @runtime_checkable

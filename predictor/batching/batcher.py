@@ -20,7 +20,7 @@ from starlette.types import Receive
 
 from predictor.batching.line import Entry, Line
 from predictor.batching.options import Batching
-from predictor.calls import Call
+from predictor.calls import Call, Infer
 from predictor.counters import Waits
 from predictor.statistics import Laps, Statistics
 from predictor.turns import no_turns
@@ -76,7 +76,7 @@ class Batcher:
         """`limit` says how many executions there may be at once, where somebody manages that; None: `batching` does."""
         self._held = held
         self._batching = batching
-        self._is_plain = not batching.delay_s and not batching.keeps_order
+        self._is_plain = not batching.delay_s and not batching.keeps_order and held.sequencing is None
         self._workers = workers
         self._waits = waits
         self._clock = clock
@@ -211,7 +211,7 @@ class Batcher:
 
     def _answers(self, calls: list[Call]) -> list[Any]:
         """Return an answer or an error for each; one that makes all of them fail, fails alone."""
-        if len(calls) > 1:
+        if len(calls) > 1 or _has_slot(calls[0]):
             from predictor.batching.together import joined  # noqa: PLC0415  # numpy comes with it
 
             try:
@@ -226,6 +226,10 @@ class Batcher:
 
     def _alone(self, call: Call) -> Any:
         try:
+            if _has_slot(call):
+                from predictor.batching.together import joined  # noqa: PLC0415
+
+                return joined([call], self._held, {})[0]
             return call.alone(self._held)
         except BaseException as error:  # also a sys.exit(), as above
             return tellable(error)
@@ -254,3 +258,7 @@ class Batcher:
                 asked.done.set_exception(answer)
             else:
                 asked.done.set_result(answer)
+
+
+def _has_slot(call: Call) -> bool:
+    return isinstance(call, Infer) and call.slot is not None

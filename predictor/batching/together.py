@@ -43,7 +43,8 @@ def joined(calls: Sequence[Call], held: Held, padding: Padding) -> Sequence[Any]
     if isinstance(first, Predict):
         return _predicted([each for each in calls if isinstance(each, Predict)], held)
     if isinstance(first, Infer):
-        return _inferred([each for each in calls if isinstance(each, Infer)], held, padding)
+        infers = [each for each in calls if isinstance(each, Infer)]
+        return _in_slots(infers, held) if first.slot is not None else _inferred(infers, held, padding)
     assert isinstance(first, Handle)  # noqa: S101  # no other has a key
     assert held.handles is not None  # noqa: S101  # nor that without
     requests = [each.request for each in calls if isinstance(each, Handle)]
@@ -66,6 +67,8 @@ def _tensors_key(call: Infer, held: Held, padding: Padding) -> Hashable:
     shapes = tuple(
         [(each.name, each.datatype, len(each.shape) if each.name in padding else each.shape[1:]) for each in inputs]
     )
+    if call.slot is not None:
+        return ("slots", shapes)
     return ("infer", shapes, _parameters_key(call.request.parameters, held.takes_parameters))
 
 
@@ -109,6 +112,22 @@ def _inferred(calls: Sequence[Infer], held: Held, padding: Padding) -> Sequence[
         shares.append([Tensor(each.name, _share(each.array[start:end], own, longest)) for each in outputs])
         start = end
     return shares
+
+
+def _in_slots(calls: Sequence[Infer], held: Held) -> Sequence[Sequence[Tensor]]:
+    """Compute with each request in its own row; rows between them are zeros, and not ready."""
+    slots = [call.slot or 0 for call in calls]
+    inputs = []
+    for index, given in enumerate(calls[0].request.inputs):
+        fill: Any = b"" if given.datatype == "BYTES" else 0
+        whole = np.full((max(slots) + 1, *given.shape[1:]), fill, given.array.dtype)
+        for slot, call in zip(slots, calls, strict=True):
+            whole[slot] = call.request.inputs[index].array[0]
+        inputs.append(Tensor(given.name, whole))
+    outputs = held.model.infer(inputs)
+    for each in outputs:
+        _check_rows(f"output {each.name!r}", each.shape[0] if each.shape else 0, max(slots) + 1)
+    return [[Tensor(each.name, each.array[slot : slot + 1]) for each in outputs] for slot in slots]
 
 
 def _concatenated(arrays: Sequence[NDArray[Any]], padding: Padding, name: str) -> NDArray[Any]:

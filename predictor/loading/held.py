@@ -18,6 +18,7 @@ from predictor.model import (
     NamesClasses,
     RunsApart,
     SaysVersion,
+    Sequenced,
     Signature,
     Streams,
     TakesParameters,
@@ -25,6 +26,7 @@ from predictor.model import (
 
 if TYPE_CHECKING:
     from predictor.batching.batcher import Batcher
+    from predictor.batching.sequences import Sequences
     from predictor.cache import ResponseCache
 
 
@@ -57,6 +59,10 @@ class Held:
         self.version = model.version if isinstance(model, SaysVersion) else None
         self.batching = batching or (model.batching if isinstance(model, Batches) else None)
         """How requests become batches; None: each is computed alone."""
+        self.sequencing = model.sequencing if isinstance(model, Sequenced) else None
+        """Of a stateful model."""
+        self.sequences: Sequences | None = None
+        """Those at work; whoever computes makes it when it is first needed."""
         self.joins = _joins(model.signature)
         self.batcher: Batcher | None = None
         """Who does so; whoever computes makes it when it is first needed."""

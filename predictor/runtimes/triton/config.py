@@ -10,11 +10,13 @@ from typing import Any
 from google.protobuf import text_format
 
 from predictor.batching.options import MAX_QUEUE, Batching, QueuePolicy
+from predictor.batching.sequencing import Sequencing
+from predictor.runtimes.triton.fields import FILE, datatype, refused, shape
 from predictor.runtimes.triton.offered import refuse_others
+from predictor.runtimes.triton.stateful import sequencing
 from torpor.errors import InvalidInputError
 from torpor.protocol.grpc.messages import message
 
-FILE = "config.pbtxt"
 MOST_CHARACTERS = 1_000_000
 BACKENDS = ("onnxruntime", "python", "pytorch")
 _PLATFORMS = {"onnxruntime_onnx": "onnxruntime", "pytorch_libtorch": "pytorch"}
@@ -78,6 +80,8 @@ class Config:
     filename: str
     versions: Versions
     batching: Batching | None
+    sequencing: Sequencing | None
+    """Of a stateful model."""
     parameters: Mapping[str, str]
     is_decoupled: bool
     keeps_answers: bool
@@ -100,14 +104,14 @@ def read(text: str, folder: str = "") -> Config:
         ) from error
     refuse_others(found)
     if folder and found.name and found.name != folder:
-        raise _refused("name", found.name, f"it is the folder's, {folder!r}, or left out")
+        raise refused("name", found.name, f"it is the folder's, {folder!r}, or left out")
     return _config(found, folder)
 
 
 def _config(found: Any, folder: str) -> Config:
     most = found.max_batch_size
     if most < 0:
-        raise _refused("max_batch_size", most, "use a whole number from 0")
+        raise refused("max_batch_size", most, "use a whole number from 0")
     backend = _backend(found)
     inputs = tuple(_port(f"input[{index}]", each, is_input=True) for index, each in enumerate(found.input))
     outputs = tuple(_port(f"output[{index}]", each, is_input=False) for index, each in enumerate(found.output))
@@ -122,6 +126,7 @@ def _config(found: Any, folder: str) -> Config:
         filename=_filename(found.default_model_filename or _FILES[backend]),
         versions=_versions(found),
         batching=_batching(found),
+        sequencing=sequencing(found),
         parameters={key: value.string_value for key, value in sorted(found.parameters.items())},
         is_decoupled=found.model_transaction_policy.decoupled,
         keeps_answers=found.response_cache.enable,
@@ -137,19 +142,19 @@ def _backend(found: Any) -> str:
         backend = {"onnx": "onnxruntime", "pt": "pytorch", "py": "python"}.get(suffix, "")
     if backend not in BACKENDS:
         field = "platform" if found.platform and not found.backend else "backend"
-        raise _refused(field, backend, f"use {', '.join(BACKENDS)}")
+        raise refused(field, backend, f"use {', '.join(BACKENDS)}")
     return str(backend)
 
 
 def _port(path: str, given: Any, *, is_input: bool) -> Port:
     if not given.name:
-        raise _refused(f"{path}.name", "", "a value is required")
-    dims = _shape(f"{path}.dims", given.dims)
-    reshape = _shape(f"{path}.reshape.shape", given.reshape.shape) if given.HasField("reshape") else None
+        raise refused(f"{path}.name", "", "a value is required")
+    dims = shape(f"{path}.dims", given.dims)
+    reshape = shape(f"{path}.reshape.shape", given.reshape.shape) if given.HasField("reshape") else None
     if reshape is not None:
         _check_reshape(path, dims, reshape)
     elif not dims:
-        raise _refused(f"{path}.dims", [], "at least one is needed; of single numbers, [ 1 ] and a reshape")
+        raise refused(f"{path}.dims", [], "at least one is needed; of single numbers, [ 1 ] and a reshape")
     return Port(
         given.name,
         datatype(f"{path}.data_type", given.data_type),
@@ -160,46 +165,30 @@ def _port(path: str, given: Any, *, is_input: bool) -> Port:
     )
 
 
-def datatype(path: str, number: int) -> str:
-    """Return V2's name of a data_type; raises InvalidInputError for TYPE_INVALID, and for numbers that are none."""
-    names = message("ModelConfig").DESCRIPTOR.file.enum_types_by_name["DataType"].values_by_number
-    name = names[number].name if number in names else str(number)
-    if number not in names or name == "TYPE_INVALID":
-        raise _refused(path, name, "use TYPE_BOOL, TYPE_FP32, TYPE_STRING, …")
-    return "BYTES" if name == "TYPE_STRING" else name.removeprefix("TYPE_")
-
-
-def _shape(path: str, dims: Sequence[int]) -> tuple[int, ...]:
-    for each in dims:
-        if each != -1 and not 1 <= each < 2**31:
-            raise _refused(path, list(dims), "use whole numbers from 1, or -1 for any length")
-    return tuple(dims)
-
-
 def _check_reshape(path: str, dims: tuple[int, ...], reshape: tuple[int, ...]) -> None:
     if dims.count(-1) > 1 or reshape.count(-1) > 1 or dims.count(-1) != reshape.count(-1):
         allowed = "use at most one -1, in both or in none"
-        raise _refused(f"{path}.reshape.shape", list(reshape), allowed)
+        raise refused(f"{path}.reshape.shape", list(reshape), allowed)
     if -1 not in dims and math.prod(dims) != math.prod(reshape):
-        raise _refused(f"{path}.reshape.shape", list(reshape), f"use as many elements as dims {list(dims)} has")
+        raise refused(f"{path}.reshape.shape", list(reshape), f"use as many elements as dims {list(dims)} has")
 
 
 def _check_names(path: str, ports: Sequence[Port]) -> None:
     names = [each.name for each in ports]
     for index, name in enumerate(names):
         if name in names[:index]:
-            raise _refused(f"{path}[{index}].name", name, "each name once")
+            raise refused(f"{path}[{index}].name", name, "each name once")
 
 
 def _filename(name: str) -> str:
     if "/" in name or name in {".", ".."} or "\x00" in name:
-        raise _refused("default_model_filename", name, "use the name of a file in the version's folder")
+        raise refused("default_model_filename", name, "use the name of a file in the version's folder")
     return name
 
 
 def _label_file(path: str, name: str) -> str:
     if name and ("/" in name or name in {".", ".."} or "\x00" in name):
-        raise _refused(f"{path}.label_filename", name, "use the name of a file beside config.pbtxt")
+        raise refused(f"{path}.label_filename", name, "use the name of a file beside config.pbtxt")
     return name
 
 
@@ -210,28 +199,28 @@ def _versions(found: Any) -> Versions:
         return Versions(0)
     if choice == "specific":
         if not policy.specific.versions or min(policy.specific.versions) < 1:
-            raise _refused("version_policy.specific.versions", list(policy.specific.versions), "use numbers from 1")
+            raise refused("version_policy.specific.versions", list(policy.specific.versions), "use numbers from 1")
         return Versions(0, tuple(policy.specific.versions))
     return Versions(policy.latest.num_versions or 1)
 
 
 def _batching(found: Any) -> Batching | None:
     instances = sum(max(1, each.count) for each in found.instance_group) or 1
+    most = max(1, found.max_batch_size)
+    if found.WhichOneof("scheduling_choice") == "sequence_batching":
+        return _sequences_batching(found.sequence_batching, most)
     if found.WhichOneof("scheduling_choice") != "dynamic_batching":
         # Triton executes one request at a time on each instance, batches or not.
         return Batching(1, instances=instances, policy=QueuePolicy(allows_override=False))
-    given, most = found.dynamic_batching, max(1, found.max_batch_size)
-    for size in given.preferred_batch_size:
-        if not 1 <= size <= most:
-            allowed = f"use whole numbers from 1 to max_batch_size, which is {found.max_batch_size}"
-            raise _refused("dynamic_batching.preferred_batch_size", list(given.preferred_batch_size), allowed)
+    given = found.dynamic_batching
+    _check_preferred("dynamic_batching", given.preferred_batch_size, most)
     levels = given.priority_levels
     if levels and not 1 <= given.default_priority_level <= levels:
         allowed = f"use a level from 1 to priority_levels, which is {levels}"
-        raise _refused("dynamic_batching.default_priority_level", given.default_priority_level, allowed)
+        raise refused("dynamic_batching.default_priority_level", given.default_priority_level, allowed)
     for level in given.priority_queue_policy:
         if not 1 <= level <= levels:
-            raise _refused("dynamic_batching.priority_queue_policy", level, f"use levels from 1 to {levels}")
+            raise refused("dynamic_batching.priority_queue_policy", level, f"use levels from 1 to {levels}")
     return Batching(
         max_size=most,
         preferred=tuple(sorted(set(given.preferred_batch_size))),
@@ -245,6 +234,29 @@ def _batching(found: Any) -> Batching | None:
     )
 
 
+def _sequences_batching(given: Any, most: int) -> Batching:
+    """Return how requests of several sequences are executed together: on one instance, whose state it is."""
+    policy = QueuePolicy(allows_override=False)
+    if given.WhichOneof("strategy_choice") != "oldest":
+        return Batching(most, delay_s=given.direct.max_queue_delay_microseconds / _MICROSECONDS, policy=policy)
+    oldest = given.oldest
+    _check_preferred("sequence_batching.oldest", oldest.preferred_batch_size, most)
+    return Batching(
+        most,
+        tuple(sorted(set(oldest.preferred_batch_size))),
+        oldest.max_queue_delay_microseconds / _MICROSECONDS,
+        policy=policy,
+        keeps_order=oldest.preserve_ordering,
+    )
+
+
+def _check_preferred(path: str, sizes: Sequence[int], most: int) -> None:
+    for size in sizes:
+        if not 1 <= size <= most:
+            allowed = f"use whole numbers from 1 to max_batch_size, which is {most}"
+            raise refused(f"{path}.preferred_batch_size", list(sizes), allowed)
+
+
 def _policy(given: Any) -> QueuePolicy:
     return QueuePolicy(
         timeout_s=given.default_timeout_microseconds / _MICROSECONDS,
@@ -256,21 +268,17 @@ def _policy(given: Any) -> QueuePolicy:
 
 def _warmup(path: str, given: Any, most: int) -> Warmup:
     if given.batch_size > max(1, most):
-        raise _refused(f"{path}.batch_size", given.batch_size, f"use at most max_batch_size, which is {most}")
+        raise refused(f"{path}.batch_size", given.batch_size, f"use at most max_batch_size, which is {most}")
     inputs = {}
     for name, each in sorted(given.inputs.items()):
         where = f"{path}.inputs[{name}]"
         if each.WhichOneof("input_data_type") == "input_data_file":
-            raise _refused(f"{where}.input_data_file", each.input_data_file, "use zero_data or random_data")
-        shape = _shape(f"{where}.dims", each.dims)
-        if -1 in shape:
-            raise _refused(f"{where}.dims", list(shape), "use whole numbers from 1")
-        inputs[name] = (datatype(f"{where}.data_type", each.data_type), shape, each.random_data)
+            raise refused(f"{where}.input_data_file", each.input_data_file, "use zero_data or random_data")
+        dims = shape(f"{where}.dims", each.dims)
+        if -1 in dims:
+            raise refused(f"{where}.dims", list(dims), "use whole numbers from 1")
+        inputs[name] = (datatype(f"{where}.data_type", each.data_type), dims, each.random_data)
     return Warmup(given.name, given.batch_size, given.count or 1, inputs)
-
-
-def _refused(path: str, value: object, allowed: str) -> InvalidInputError:
-    return InvalidInputError(f"{FILE}: {path}", value, allowed)
 
 
 def _brief(text: str) -> str:

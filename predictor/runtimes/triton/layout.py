@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from predictor.runtimes.triton.config import FILE, Config
+from predictor.runtimes.triton.config import Config
+from predictor.runtimes.triton.fields import FILE
 from torpor.errors import InvalidInputError, NotFoundError
 
 
@@ -62,8 +63,17 @@ def models_of(names: Sequence[str]) -> list[str]:
 def root(names: Sequence[str]) -> str:
     """Return where the model is: at the top, or in the one folder of a repository that has no other; with a slash."""
     models = models_of(names)
-    is_model = FILE in names or any(_is_version(each.partition("/")[0]) for each in names if "/" in each)
-    return f"{models[0]}/" if len(models) == 1 and not is_model else ""
+    return f"{models[0]}/" if len(models) == 1 and not is_model(names) else ""
+
+
+def is_model(names: Sequence[str]) -> bool:
+    """Tell whether this is the folder of a model, and not of a repository."""
+    return FILE in names or bool(versions_of(names))
+
+
+def versions_of(names: Sequence[str]) -> list[int]:
+    """Return the versions that a model's folder has, by its files."""
+    return sorted({int(each.partition("/")[0]) for each in names if "/" in each and _is_version(each.partition("/")[0])})
 
 
 def _is_version(folder: str) -> bool:
@@ -72,13 +82,13 @@ def _is_version(folder: str) -> bool:
 
 
 def served(layout: Layout, config: Config) -> int:
-    """Return the version that is served, the highest; raises InvalidInputError where others are meant.
+    """Return the version that is opened, the highest that is here; raises InvalidInputError where others are meant.
 
-    Of several versions only the highest is fetched, for its files alone may be gigabytes.
+    A pod sees to it that of several versions each is opened by itself.
     """
     versions = config.versions
-    if versions.specific and set(versions.specific) != {layout.newest}:
+    if versions.specific and layout.newest not in versions.specific:
         shown = ", ".join(map(str, versions.specific))
-        allowed = f"one version is served, the highest, which is {layout.newest}; name another by a folder of its own"
+        allowed = f"the highest version that is there is {layout.newest}"
         raise InvalidInputError(f"{FILE}: version_policy.specific.versions", shown, allowed)
     return layout.newest

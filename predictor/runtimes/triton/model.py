@@ -11,13 +11,15 @@ import numpy as np
 
 from predictor.model import Model, Signature, TensorSpec
 from predictor.runtimes import onnxports
-from predictor.runtimes.triton.config import FILE, Config, Port, Warmup
+from predictor.runtimes.triton.config import Config, Port, Warmup
 from predictor.runtimes.triton.document import document
+from predictor.runtimes.triton.fields import FILE
 from torpor.errors import InvalidInputError, LoadError, ModelError, NotFoundError
 from torpor.protocol.tensors import DATATYPES, Tensor
 
 if TYPE_CHECKING:
     from predictor.batching.options import Batching
+    from predictor.batching.sequencing import Sequencing
 
 PLATFORMS = {"onnxruntime": "onnxruntime_onnx", "python": "python", "pytorch": "pytorch_libtorch"}
 _INDEX = re.compile(r".*__([0-9]+)")
@@ -36,7 +38,14 @@ class Described:
             tuple(self._spec(each) for each in config.outputs),
         )
         self._optional = {each.name for each in config.inputs if each.is_optional}
-        self._ports = tuple(onnxports.Port(each.name, each.datatype, each.shape) for each in self.signature.inputs)
+        self._inside = (*config.inputs, *_hidden_inputs(config))
+        self._given = (*config.outputs, *_hidden_outputs(config))
+        specs = [self._spec(each) for each in self._inside]
+        self._ports = tuple(onnxports.Port(each.name, each.datatype, each.shape) for each in specs)
+
+    @property
+    def sequencing(self) -> Sequencing | None:
+        return self.config.sequencing
 
     @property
     def batching(self) -> Batching | None:
@@ -87,7 +96,7 @@ class Described:
             if max(rows) > most:
                 name = inputs[0].name
                 raise InvalidInputError(f"{name}.shape", list(inputs[0].shape), f"this model takes {most} rows at most")
-        return {port.name: self._reshaped(port, found[port.name]) for port in self.config.inputs if port.name in found}
+        return {port.name: self._reshaped(port, found[port.name]) for port in self._inside if port.name in found}
 
     def _reshaped(self, port: Port, tensor: Tensor) -> Tensor:
         if port.reshape is None:
@@ -126,15 +135,15 @@ class TritonModel(Described):
         super().__init__(config, names)
         self._inner = inner
         inside = inner.signature
-        self._inputs = dict(_paired("input", config.inputs, [each.name for each in inside.inputs], config.backend))
-        self._outputs = dict(_paired("output", config.outputs, [each.name for each in inside.outputs], config.backend))
+        self._inputs = dict(_paired("input", self._inside, [each.name for each in inside.inputs], config.backend))
+        self._outputs = dict(_paired("output", self._given, [each.name for each in inside.outputs], config.backend))
 
     def infer(self, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
         given = self._checked(inputs)
         found = self._inner.infer([Tensor(self._inputs[name], each.array) for name, each in given.items()])
         by_name = {each.name: each for each in found}
         answers = []
-        for index, port in enumerate(self.config.outputs):
+        for index, port in enumerate(self._given):
             inner = self._outputs.get(port.name)
             array = by_name[inner].array if inner in by_name else _numbered(found, port.name, index)
             answers.append(self._answered(port, array))
@@ -148,6 +157,19 @@ class TritonModel(Described):
 
     def close(self) -> None:
         self._inner.close()
+
+
+def _hidden_inputs(config: Config) -> list[Port]:
+    """Return what a stateful model takes that no client sends."""
+    if config.sequencing is None:
+        return []
+    controls = [Port(each.name, each.datatype, (1,)) for each in config.sequencing.controls]
+    return controls + [Port(each.input, each.datatype, (-1,) * len(each.dims)) for each in config.sequencing.states]
+
+
+def _hidden_outputs(config: Config) -> list[Port]:
+    states = () if config.sequencing is None else config.sequencing.states
+    return [Port(each.output, each.datatype, (-1,) * len(each.dims)) for each in states]
 
 
 def labels(config: Config, folder: Path) -> dict[str, Sequence[str]]:

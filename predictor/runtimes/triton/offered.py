@@ -22,6 +22,7 @@ _HINTS = frozenset(
         "optimization.input_pinned_memory",
         "optimization.output_pinned_memory",
         "optimization.priority",
+        "sequence_batching.state.use_same_buffer_for_input_output",
     }
 )
 """How fast, or under which labels; where a model runs is the pod's to say."""
@@ -48,6 +49,18 @@ _READ = frozenset(
         "parameters",
         "platform",
         "response_cache",
+        "sequence_batching.control_input",
+        "sequence_batching.direct.max_queue_delay_microseconds",
+        "sequence_batching.max_sequence_idle_microseconds",
+        "sequence_batching.oldest",
+        "sequence_batching.state.data_type",
+        "sequence_batching.state.dims",
+        "sequence_batching.state.initial_state.data_type",
+        "sequence_batching.state.initial_state.dims",
+        "sequence_batching.state.initial_state.name",
+        "sequence_batching.state.initial_state.zero_data",
+        "sequence_batching.state.input_name",
+        "sequence_batching.state.output_name",
         "version_policy",
     }
 )

@@ -97,7 +97,7 @@ class PythonBackend(Described):
 
     def _request(self, inputs: Sequence[Tensor], parameters: Mapping[str, Any]) -> utils.InferenceRequest:
         given = [utils.Tensor(name, each.array) for name, each in self._checked(inputs).items()]
-        names = [each.name for each in self.config.outputs]
+        names = [each.name for each in self._given]
         return utils.InferenceRequest(given, names, model_name=self.config.name, parameters=parameters)
 
     def _sent(self, request: utils.InferenceRequest, send: Callable[[Sequence[Tensor]], None]) -> None:
@@ -128,10 +128,10 @@ class PythonBackend(Described):
         if error is not None:
             raise _raised(error)
         given = {each.name(): each for each in response.output_tensors()}
-        missing = [each.name for each in self.config.outputs if each.name not in given]
+        missing = [each.name for each in self._given if each.name not in given]
         if missing:
             raise ModelError(f"the model gave no output {missing[0]!r}")
-        return [self._answered(each, given[each.name].as_numpy()) for each in self.config.outputs]
+        return [self._answered(each, given[each.name].as_numpy()) for each in self._given]
 
 
 def _made(config: Config, script: Path) -> Any:

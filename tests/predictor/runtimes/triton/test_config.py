@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from predictor.batching.options import MAX_QUEUE, Batching, QueuePolicy
+from predictor.batching.sequencing import Control, Kind, Sequencing, State
 from predictor.runtimes.triton.config import Config, Port, Versions, Warmup, read
 from tests.support.triton import model_config_pb2
 from torpor.errors import InvalidInputError
@@ -139,6 +140,68 @@ def test_versions(text: str, there: list[int], served: list[int]) -> None:
     assert config(text).versions.of(there) == served
 
 
+SEQUENCES = """
+sequence_batching {
+    %s max_sequence_idle_microseconds: 5000000
+    control_input [
+        { name: "START" control [ { kind: CONTROL_SEQUENCE_START int32_false_true: [ 0, 1 ] } ] },
+        { name: "ID" control [ { kind: CONTROL_SEQUENCE_CORRID data_type: TYPE_UINT64 } ] }
+    ]
+    state [ { input_name: "in" output_name: "out" data_type: TYPE_FP32 dims: [ -1 ]
+        initial_state { name: "zero" data_type: TYPE_FP32 dims: [ 2 ] zero_data: true } } ]
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("strategy", "most", "has_slots", "batching"),
+    [
+        ("direct { }", 8, True, Batching(8, policy=LONE.policy)),
+        ("", 8, True, Batching(8, policy=LONE.policy)),
+        (
+            "oldest { max_candidate_sequences: 3 preferred_batch_size: [ 2 ] max_queue_delay_microseconds: 1000 }",
+            3,
+            False,
+            Batching(8, (2,), 0.001, policy=LONE.policy),
+        ),
+    ],
+)
+def test_sequences(strategy: str, most: int, has_slots: bool, batching: Batching) -> None:  # noqa: FBT001
+    found = config(SEQUENCES % strategy)
+    assert found.batching == batching
+    assert found.sequencing == Sequencing(
+        most,
+        has_slots,
+        5.0,
+        (Control("START", Kind.START, "INT32", 0, 1), Control("ID", Kind.CORRID, "UINT64")),
+        (State("in", "out", "FP32", (2,)),),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("control_input [ { } ]", r"control_input\[0\].name: ''"),
+        ('control_input [ { name: "a" } ]', r"control_input\[0\].control: '0 entries'"),
+        ('control_input [ { name: "a" control [ { } ] } ]', r"control\[0\]: 'none' is not allowed; use one of int32"),
+        (
+            'control_input [ { name: "a" control [ { kind: CONTROL_SEQUENCE_CORRID data_type: TYPE_FP32 } ] } ]',
+            "data_type: 'TYPE_FP32'",
+        ),
+        ('state [ { input_name: "a" } ]', r"state\[0\].output_name: ''"),
+        (
+            'state [ { input_name: "a" output_name: "b" data_type: TYPE_FP32 dims: [ -1 ] } ]',
+            r"state\[0\].dims: \[-1\]",
+        ),
+        ("oldest { preferred_batch_size: [ 9 ] }", r"sequence_batching.oldest.preferred_batch_size: \[9\]"),
+        ("direct { minimum_slot_utilization: 0.5 }", "minimum_slot_utilization: 0.5 .* does not offer this"),
+    ],
+)
+def test_sequences_that_are_none(text: str, says: str) -> None:
+    with pytest.raises(InvalidInputError, match=says):
+        config(f"sequence_batching {{ {text} }}")
+
+
 def test_what_else_is_read() -> None:
     found = config(
         """parameters { key: "k" value: { string_value: "v" } } model_transaction_policy { decoupled: true }
@@ -209,7 +272,7 @@ def test_what_is_wrong(text: str, says: str) -> None:
         ('runtime: "x"', "runtime"),
         ("instance_group [ { }, { rate_limiter { priority: 1 } } ]", r"instance_group\[1\].rate_limiter"),
         ("instance_group [ { passive: true } ]", r"instance_group\[0\].passive"),
-        ("sequence_batching { }", "sequence_batching"),
+        ("sequence_batching { iterative_sequence: true }", "sequence_batching.iterative_sequence"),
         ('ensemble_scheduling { step [ { model_name: "a" } ] }', "ensemble_scheduling"),
         ("batch_input [ { } ]", "batch_input"),
         ("batch_output [ { } ]", "batch_output"),
