@@ -125,9 +125,7 @@ class ClientLine(Connection[Call]):
     def _reset(self, event: events.StreamReset) -> None:
         stream = self.streams.pop(event.stream_id, None)
         if stream is not None:
-            stream.closed = stream.peer_done = True
-            stream.out.clear()
-            stream.queued = 0
+            stream.lose()
             stream.owner.abandon()
         self._count_reset()
 
@@ -161,7 +159,7 @@ class ClientLine(Connection[Call]):
     def on_end(self, why: str) -> None:  # noqa: ARG002  # gone is gone
         streams, self.streams = list(self.streams.values()), {}
         for stream in streams:
-            stream.closed = stream.peer_done = True
+            stream.lose()
             stream.owner.abandon()
 
     # --- ends, and time ----------------------------------------------------------------------------------------

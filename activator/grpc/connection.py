@@ -36,6 +36,8 @@ LINGER_BYTES = 2**22
 """Of a peer that was told to go, so much is read and dropped, so that it can read why."""
 SLICE = 16_384
 """So much is parsed between two looks at the limits."""
+PIECE = 1024
+"""Less than so much is not kept alone: a piece of two bytes takes thirty times as many."""
 ANY = 2**31 - 1
 CLOSED = 16
 """Streams that have ended may lie around in h2, for a moment and for each connection."""
@@ -107,7 +109,11 @@ class Stream(Generic[Owner]):
         """Send data, as windows allow; the line tells the owner when it has left."""
         if self.closed or not data:
             return
-        self.out.append(data)
+        out = self.out
+        if out and len(out[-1]) + len(data) <= PIECE:
+            out[-1] += data
+        else:
+            out.append(data)
         self.queued += len(data)
         self._line.make_ready(self)
 
@@ -122,6 +128,12 @@ class Stream(Generic[Owner]):
     def reset(self, code: ErrorCodes) -> None:
         """End both sides at once."""
         self._line.reset(self, code)
+
+    def lose(self) -> None:
+        """Both sides have ended: what is queued goes nowhere, and is not kept for as long as the stream itself."""
+        self.closed = self.peer_done = True
+        self.out.clear()
+        self.queued = 0
 
     def credit(self, size: int) -> None:
         """So much of what came has been passed on: the peer may send as much again."""
@@ -285,9 +297,7 @@ class Connection(asyncio.Protocol, abc.ABC, Generic[Owner]):
         self.schedule()
 
     def reset(self, stream: Stream[Owner], code: ErrorCodes) -> None:
-        stream.closed = stream.peer_done = True
-        stream.out.clear()
-        stream.queued = 0
+        stream.lose()
         if self.streams.pop(stream.number, None) is not None:
             with contextlib.suppress(ProtocolError):
                 self.h2.reset_stream(stream.number, code)

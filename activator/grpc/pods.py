@@ -122,7 +122,7 @@ class PodLine(Connection[Asker]):
         if stream is None:
             return
         self._forget(stream)
-        stream.closed = stream.peer_done = True
+        stream.lose()
         if event.error_code == ErrorCodes.REFUSED_STREAM:
             stream.owner.unprocessed(self.pod, "refused the call")
         else:
@@ -172,7 +172,7 @@ class PodLine(Connection[Asker]):
         streams, self.streams = list(self.streams.values()), {}
         self._lines.lost(self)
         for stream in streams:
-            stream.closed = stream.peer_done = True
+            stream.lose()
             stream.owner.broken(self._error(f"ended the connection ({why})"))
 
     def _forget(self, stream: Stream[Asker]) -> None:

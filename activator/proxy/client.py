@@ -65,7 +65,7 @@ class ClientConnection(asyncio.Protocol):
         self._last = False  # no further request is accepted
         self._deaf = False  # what comes is dropped, up to so many bytes
         self._linger_left = 0
-        self._early: list[bytes] | None = None  # came after a request for a tunnel
+        self._early: bytearray | None = None  # came after a request for a tunnel
         # For the watch: what it saw last, and since when.
         self._seen: object = None
         self._lingering = False
@@ -168,11 +168,11 @@ class ClientConnection(asyncio.Protocol):
 
     def await_tunnel(self, rest: bytes) -> None:
         """Keep what follows a request for a tunnel until the pod has answered it."""
-        self._early = [rest]
+        self._early = bytearray(rest)
 
     def take_early(self) -> bytes:
         """Return what was kept."""
-        return b"".join(self._early or ())
+        return bytes(self._early or b"")
 
     # --- for exchanges -----------------------------------------------------------------------------------------
 
@@ -286,8 +286,8 @@ class ClientConnection(asyncio.Protocol):
 
     def _put_aside(self, data: bytes) -> None:
         if self._early is not None:
-            self._early.append(data)
-            enough = sum(map(len, self._early)) > self.door.limits.buffered_bytes
+            self._early += data
+            enough = len(self._early) > self.door.limits.buffered_bytes
         else:
             self._linger_left -= len(data)
             enough = self._linger_left < 0

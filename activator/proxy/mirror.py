@@ -93,7 +93,8 @@ class Copy(Exchange):
         self.size = len(self.head)
         self.arrived_s = client.door.clock.monotonic()
         self._lane = lane
-        self._body: list[bytes] = []
+        self._body = bytearray()
+        """In one piece: a chunk of two bytes would take thirty times as many."""
         self.behind = False
         """The original waits for the answers before its own: whether it will be tried is not known."""
 
@@ -108,7 +109,7 @@ class Copy(Exchange):
             self.drop(NO_ROOM)
         else:
             self.size = size
-            self._body.append(data)
+            self._body += data
 
     def filled(self, trailers: list[bytes] | None) -> None:
         """All of the request has come."""
@@ -116,8 +117,7 @@ class Copy(Exchange):
             return
         self.request_done = True
         if self._body:
-            self.pending = bytearray().join(self._body)
-            self._body.clear()
+            self.pending, self._body = self._body, bytearray()
         if self.chunked:
             self.last = last_chunk(trailers or [])
 

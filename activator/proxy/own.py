@@ -101,7 +101,7 @@ class Polled(Own):
             said = answers.parts(deferred.error)
             self._say(said.status, said.lines + DONE + self.echo, said.body)
         else:
-            self._say(deferred.status, deferred.lines + DONE + self.echo, b"".join(deferred.body))
+            self._say(deferred.status, deferred.lines + DONE + self.echo, bytes(deferred.body))
 
     def _refuse(self, error: TorporError, lines: bytes = b"") -> None:
         said = answers.parts(error)
@@ -292,7 +292,7 @@ class Recorder:
         except UnavailableError as error:
             self._overflow(error)
             return
-        self._deferred.body.append(data)
+        self._deferred.body += data
 
     def _overflow(self, error: UnavailableError) -> None:
         self._overflown = error

@@ -37,6 +37,8 @@ class Telling:
     def watch(self, now_s: float, stage: Stage) -> None:
         """Say where it stands, when that has changed or nothing was said for a while."""
         every_s = self._exchange.client.door.waiting.told_every_s
+        if self._exchange.client.write_paused:
+            return  # it has not taken the last one: what it does not read must not pile up, nor hide that it reads none
         if stage != self._stage or now_s - self._told_s >= every_s:
             self._stage, self._told_s = stage, now_s
             self._write(events.comment(stage))

@@ -59,7 +59,8 @@ class Deferred:
         """Why there is no answer, where there will be none."""
         self.status = 0
         self.lines = b""
-        self.body: list[bytes] = []
+        self.body = bytearray()
+        """In one piece: an answer that comes word by word would take several times as much."""
         self.size = 0
         """Bytes that are kept for it."""
 
@@ -72,7 +73,7 @@ class Deferred:
         self.done_s, self.error, self.running = now_s, error, None
         if error is not None:
             self.body.clear()
-        self._shelf.shrink(self, len(self.lines) + sum(map(len, self.body)))
+        self._shelf.shrink(self, len(self.lines) + len(self.body))
 
 
 class Shelf:

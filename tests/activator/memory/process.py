@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import socket
 import sys
@@ -16,7 +17,8 @@ import psutil
 from tests.support.ports import free_ports
 from tests.support.until import until
 
-DOOR = Path(__file__).parents[3] / "scripts/benchmarks/activator/door.py"
+ROOT = Path(__file__).parents[3]
+DOOR = "tests.activator.memory.door"
 MIB = 2**20
 START_S = 30.0
 LOOK_S = 0.02
@@ -27,6 +29,7 @@ class Process:
     """The door."""
 
     port: int
+    grpc_port: int
     ps: psutil.Process
 
     @property
@@ -54,6 +57,11 @@ class Growth:
     before: int
     most: int = 0
 
+    @property
+    def peak(self) -> int:
+        """What the process held at most, all in all."""
+        return self.before + self.most
+
     def look(self) -> None:
         self.most = max(self.most, self.process.rss - self.before)
 
@@ -64,14 +72,21 @@ class Growth:
 
 
 @contextlib.asynccontextmanager
-async def process(pod_port: int, **limits: float) -> AsyncIterator[Process]:
-    """Run the door before a pod (port 0: before none) until the body is done."""
-    (port,) = free_ports(1)
+async def process(
+    pod_port: int, *, calls: int = 0, shadow: int = 0, mirror: str | None = None, **limits: float
+) -> AsyncIterator[Process]:
+    """Run the door until the body is done: before service `app` with this pod (port 0: with none).
+
+    `calls`: the pod of a service that speaks HTTP/2. `shadow`: that of a service that gets copies, as `mirror` says.
+    """
+    port, grpc_port = free_ports(2)
+    pods = {"app": pod_port, "calls": calls, "shadow": shadow}
+    told = json.dumps({"http": port, "grpc": grpc_port, "pods": pods, "mirror": mirror})
     environment = os.environ | {f"TORPOR_ACTIVATOR_{name.upper()}": str(value) for name, value in limits.items()}
-    running = await asyncio.create_subprocess_exec(sys.executable, str(DOOR), str(port), str(pod_port), env=environment)
+    running = await asyncio.create_subprocess_exec(sys.executable, "-m", DOOR, told, env=environment, cwd=ROOT)
     try:
-        await until(lambda: _is_open(port), START_S)
-        yield Process(port, psutil.Process(running.pid))
+        await until(lambda: _is_open(grpc_port), START_S)
+        yield Process(port, grpc_port, psutil.Process(running.pid))
         assert running.returncode is None, "the door fell over"
     finally:
         if running.returncode is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 
@@ -431,3 +432,16 @@ async def test_when_no_copy_is_left_slots_are_not_offered_any_more() -> None:
             await until(lambda: counts(door) == {"answered": 10})
         await until(lambda: SHADOW not in door.door.mirroring._lanes)
         assert door.throttler("shadow").unwanted is None
+
+
+async def test_a_body_in_small_chunks_costs_its_copy_what_its_bytes_do() -> None:
+    """And not a multiple, while it comes."""
+    async with mirrored(answering(OK)) as (door, _, _), wire(door.port) as client:
+        await client.send(get("/", "Transfer-Encoding: chunked", method="POST"), b"2\r\nxx\r\n" * 1000)
+        await until(lambda: door.door.mirroring.held > 2000)
+        [copy] = door.door.mirroring._lanes[SHADOW].copies
+        await until(lambda: len(copy._body) == 2000)
+        assert sys.getsizeof(copy._body) < 4000
+        await client.send(b"0\r\n\r\n")
+        assert (await client.answer()).status == 200
+        await until(lambda: counts(door) == {"answered": 1})

@@ -70,7 +70,7 @@ def test_there_is_room_for_so_many_bytes() -> None:
     second.keep(40)
     with pytest.raises(UnavailableError, match="100 bytes are kept"):
         second.keep(1)
-    first.body.append(b"answer")
+    first.body += b"answer"
     first.end(None, 0.0)
     assert shelf.held == 46
     second.end(DeadlineError("late"), 0.0)
