@@ -31,6 +31,8 @@ from torpor.web.server import Server, Times
 
 log = logging.getLogger(__name__)
 
+TRITON = "triton"
+"""The format of models that come as a repository."""
 IDLE_S = 65
 """Longer than the 4 s of the activator and the 60 s of common load balancers."""
 FAREWELL_S = 1.0
@@ -48,6 +50,10 @@ async def serve(settings: Settings, listener: socket.socket, load: Load | None =
     models = Models(served)
     keeper = Keeper(models, settings.budget, gives_back=settings.is_controlled or settings.admin is not None)
     repository = Repository(models, settings.source, load or _pipeline, clock, keeper)
+    if settings.source.format == TRITON:
+        from predictor.catalogue import TritonRepository  # noqa: PLC0415  # few pods have one
+
+        repository.catalogue = TritonRepository(repository, settings.source, clock, settings.at_start)
     counters = Counters()
     workers = Workers(settings.threads, counters.waits, clock)
     started, ending = asyncio.Event(), asyncio.Event()

@@ -57,7 +57,7 @@ class Collector:
         yield from families(self._models)
         yield from stays(self._models)
         yield from processes(self._models)
-        stages = self._models.first.progress.snapshot()["stages"]
+        stages = self._models.progress.snapshot()["stages"]
         ended = [((model, each["name"]), each["seconds"]) for each in stages if each["seconds"] is not None]
         yield _gauge(metrics.PREDICTOR_LOAD_STAGE_SECONDS, ended)
         yield _gauge(metrics.PREDICTOR_LOAD_STAGE_BYTES, [((model, each["name"]), each["bytes"]) for each in stages])

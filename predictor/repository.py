@@ -8,6 +8,7 @@ import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
+from typing import Protocol
 
 from predictor.loading.held import Held
 from predictor.loading.progress import Progress
@@ -22,6 +23,17 @@ from torpor.aio.clock import Clock
 from torpor.errors import ConflictError
 
 log = logging.getLogger(__name__)
+
+
+class Catalogue(Protocol):
+    """Knows which models there are, of which some are loaded."""
+
+    async def start(self) -> None:
+        """Know them, and load those that are to be there from the start; raises LoadError."""
+
+    async def load(self, name: str) -> None:
+        """Load a model in all versions that are there now; raises NotFoundError, LoadError."""
+
 
 Load = Callable[[Source, Progress, Clock, Room], Awaitable[Held]]
 
@@ -40,7 +52,9 @@ class Repository:
         self._keeper = keeper or Keeper(models, Budget())
         self._sources: dict[Served, Source] = {}
         self._recalls: dict[Served, Recall] = {}
-        self._know(models.first, source)
+        self.know(models.first, source)
+        self.catalogue: Catalogue | None = None
+        """Of a repository of Triton's, which says what is there."""
         self._locks: dict[str, asyncio.Lock] = {}
         self._users: Counter[str] = Counter()
 
@@ -49,6 +63,9 @@ class Repository:
 
     async def load_first(self) -> None:
         """Load what the pod is made for; its progress is the pod's. Raises LoadError."""
+        if self.catalogue is not None:
+            await self.catalogue.start()
+            return
         first = self.models.first
         async with self._alone(first.name):
             await self._brought(first, first.progress)
@@ -58,12 +75,19 @@ class Repository:
 
         Raises NotFoundError, and LoadError, after which the old one answers on.
         """
+        if self.catalogue is not None and version is None:
+            await self.catalogue.load(name)
+            return
         self._check_idle(self.models.find(name, version))
         async with self._alone(name):
             await self._brought(self.models.find(name, version), Progress(self._clock))
 
     async def unload(self, name: str, version: str | None = None) -> None:
         """Let a model go, once the requests that it has are answered; it stays known. Raises NotFoundError."""
+        if self.catalogue is not None and version is None:
+            for each in self.models.versions(name):
+                await self.unload(name, each.version)
+            return
         self._check_idle(self.models.find(name, version))
         async with self._alone(name):
             await self._gone(self.models.find(name, version))
@@ -89,7 +113,7 @@ class Repository:
                 served.hold(held)
                 served.stay.loaded(place.takes, self._clock.monotonic() - began_s)
                 self.models.add(served)
-            self._know(served, source)
+            self.know(served, source)
             log.info("model %s, version %s, was registered from %s", served.name, served.version, source.uri)
             return served
 
@@ -99,7 +123,7 @@ class Repository:
         served = Served(source.name, Progress(self._clock), version)
         served.is_away = True
         self.models.add(served)
-        self._know(served, source)
+        self.know(served, source)
         return served
 
     async def unregister(self, name: str, version: str | None = None) -> Served:
@@ -124,7 +148,18 @@ class Repository:
         for served in list(self.models):
             await served.unload().closed()
 
-    def _know(self, served: Served, source: Source) -> None:
+    def forget(self) -> None:
+        """Know of nowhere where a model comes from: others are here than the pod began with."""
+        self._sources.clear()
+        self._recalls.clear()
+
+    async def bring(self, served: Served) -> None:
+        """Load it for the first time; raises LoadError."""
+        async with self._alone(served.name):
+            await self._brought(served, served.progress)
+
+    def know(self, served: Served, source: Source) -> None:
+        """Load it from there, whenever that is."""
         self._sources[served] = source
         served.recall = self._recalls[served] = Recall(served, partial(self._recalled, served), self._clock)
 

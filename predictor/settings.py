@@ -24,6 +24,7 @@ THREADS = "TORPOR_PREDICTOR_THREADS"
 GRACE_SECONDS = "TORPOR_PREDICTOR_GRACE_SECONDS"
 INLINE = "TORPOR_PREDICTOR_INLINE"
 MODEL_CONTROL = "TORPOR_PREDICTOR_MODEL_CONTROL"
+LOAD_MODELS = "TORPOR_PREDICTOR_LOAD_MODELS"
 MEMORY_BUDGET = "TORPOR_PREDICTOR_MEMORY_BUDGET"
 CACHE_BYTES = "TORPOR_PREDICTOR_CACHE_BYTES"
 PROCESSES = "TORPOR_PREDICTOR_PROCESSES"
@@ -88,6 +89,8 @@ class Settings:
     """Where the reason of a failed load is left; None: nobody reads it."""
     is_controlled: bool = False
     """Whether who may ask the model may load and unload it too, by V2's model repository."""
+    at_start: tuple[str, ...] | None = None
+    """Of a repository with several models, those that are loaded when the pod starts; None: all of them."""
     budget: Budget = field(default_factory=Budget)
     """What all models together may take; those that are asked again are loaded again."""
     events: Events = field(default_factory=Events)
@@ -111,7 +114,8 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         is_inline=_one_of(environ, INLINE, ("auto", "never")) == "auto",
         grace_s=_integer(environ, GRACE_SECONDS, DEFAULT_GRACE_S, 0, 86_400, "seconds"),
         termination_log=termination_log(environ),
-        is_controlled=_one_of(environ, MODEL_CONTROL, ("none", "explicit")) == "explicit",
+        is_controlled=_is_controlled(environ),
+        at_start=_at_start(environ),
         budget=Budget(_bytes(environ, MEMORY_BUDGET), _bytes(environ, GPU_MEMORY_BUDGET)),
         events=_events(environ),
         admin=_admin(environ),
@@ -119,6 +123,27 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         if started_at
         else None,
     )
+
+
+def _is_controlled(environ: Mapping[str, str]) -> bool:
+    if environ.get(MODEL_CONTROL) == "poll":
+        allowed = (
+            "use none or explicit: a model that changes by itself is never the one that was tried; roll a revision out"
+        )
+        raise SettingError(MODEL_CONTROL, "poll", allowed)
+    return _one_of(environ, MODEL_CONTROL, ("none", "explicit")) == "explicit"
+
+
+def _at_start(environ: Mapping[str, str]) -> tuple[str, ...] | None:
+    """Return which models of a repository are loaded at the start: all, but by `explicit` those that are named."""
+    named = tuple(filter(None, (each.strip() for each in environ.get(LOAD_MODELS, "").split(","))))
+    if not _is_controlled(environ):
+        if named:
+            raise SettingError(
+                LOAD_MODELS, environ[LOAD_MODELS], f"set {MODEL_CONTROL}=explicit too, else all are loaded"
+            )
+        return None
+    return None if named == ("*",) else named
 
 
 def termination_log(environ: Mapping[str, str]) -> Path | None:

@@ -49,13 +49,13 @@ class Health:
         del request
         if self._models.is_ending:
             raise UnavailableError("the server is ending")
-        self._models.first.check()
+        self._models.check()
         return json({"status": "ready"})
 
     async def _progress(self, request: Request) -> Response:
         if EVENTS in request.headers.get("accept", ""):
             return StreamingResponse(self._events(), media_type=EVENTS, headers={"Cache-Control": "no-cache"})
-        return json(self._models.first.progress.snapshot())
+        return json(self._models.progress.snapshot())
 
     async def _metrics(self, request: Request) -> Response:
         del request
@@ -66,7 +66,7 @@ class Health:
 
     async def _events(self) -> AsyncIterator[bytes]:
         """Give the progress as server-sent events until the load or the server ends."""
-        changes = aiter(self._models.first.progress.changes())
+        changes = aiter(self._models.progress.changes())
         ending = asyncio.ensure_future(self._ending.wait())
         following: asyncio.Future[Any] | None = None
         try:

@@ -86,7 +86,7 @@ class V2:
 
     async def _server_ready(self, request: Request) -> Response:
         del request
-        self._models.first.check()
+        self._models.check()
         return json({"ready": True})
 
     async def _list(self, request: Request) -> Response:

@@ -24,6 +24,8 @@ class Source:
     """How its requests become batches; None: as the model itself says."""
     cache_bytes: int = 0
     """Of answers that are kept for requests that come again."""
+    without: tuple[str, ...] = ()
+    """Folders below the place, each with a slash, that are not the model's: other versions of it."""
     processes: int = 0
     """Of its own, by which it is computed, each with the whole model; 0: it is computed in the server's."""
     call_timeout_s: float = 0.0

@@ -64,7 +64,8 @@ def resolve(source: Source, runtime: Runtime) -> Located:
     """Look at the place and choose the files: what is missing or may not be opened is known before any is fetched."""
     place = schemes.place(source.uri, source.storage)
     listing = place.look()
-    chosen = set(runtime.choose([each.path for each in listing.files], allow_pickle=source.allow_pickle))
+    names = [each.path for each in listing.files if not each.path.startswith(source.without)]
+    chosen = set(runtime.choose(names, allow_pickle=source.allow_pickle))
     files = tuple(each for each in listing.files if each.path in chosen)
     return Located(runtime, place, files, listing.folder, source.allow_pickle, source.model_dir)
 

@@ -73,7 +73,9 @@ def is_model(names: Sequence[str]) -> bool:
 
 def versions_of(names: Sequence[str]) -> list[int]:
     """Return the versions that a model's folder has, by its files."""
-    return sorted({int(each.partition("/")[0]) for each in names if "/" in each and _is_version(each.partition("/")[0])})
+    return sorted(
+        {int(each.partition("/")[0]) for each in names if "/" in each and _is_version(each.partition("/")[0])}
+    )
 
 
 def _is_version(folder: str) -> bool:
