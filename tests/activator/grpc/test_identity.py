@@ -11,6 +11,7 @@ from tests.activator.grpc.doorway import call, channel, grpc_doorway, served
 from tests.activator.grpc.pods import pod
 from tests.activator.grpc.raw import raw
 from tests.activator.grpc.scripted import Line, scripted
+from tests.support.until import until
 from torpor.spec import names
 
 
@@ -87,3 +88,20 @@ async def test_calls_of_a_session_come_to_one_pod(affinity: str, metadata: str) 
         assert first
         assert second
         assert not first & second
+
+
+async def test_a_strict_session_waits_for_its_pod() -> None:
+    """Another pod is free, and does not get its call."""
+    async with pod() as one, pod() as two, grpc_doorway() as (door, port), channel(port) as client:
+        door.deploy("app", one.port, two.port, concurrency=1)
+        door.revise("app", concurrency=1, annotations={names.SESSION_AFFINITY: "header=X-Session; strict"})
+        calls = [asyncio.ensure_future(held(client)) for _ in range(2)]
+        await until(lambda: door.throttler().queued == 1 and one.now + two.now == 1)
+        one.go_on.set()
+        two.go_on.set()
+        assert await asyncio.gather(*calls) == [b"hello"] * 2
+        assert sorted((one.peak, two.peak)) == [0, 1]
+
+
+async def held(client: grpc.aio.Channel) -> bytes:
+    return await call(client, "Hold", metadata=[("x-session", "mine")])
