@@ -28,7 +28,10 @@ def main() -> int:
     if sys.argv[1:] == ["--verify"]:
         if path.exists() and path.read_bytes() == content:
             return 0
-        print(f"{path.name} is not what inference.proto and model_config.proto say: run scripts/generate-grpc", file=sys.stderr)
+        print(
+            f"{path.name} is not what inference.proto and model_config.proto say: run scripts/generate-grpc",
+            file=sys.stderr,
+        )
         return 1
     path.write_bytes(content)
     return 0

@@ -12,6 +12,9 @@ is the ceiling, and our own server with batching off, which is what one connecti
 
 Workload `tensors`: 16 MB of FP32 there and back by Triton's own clients, HTTP and gRPC, ours beside tritonserver.
 
+Workload `timeouts`: how exact `timeout` of a request is, behind an execution that takes two seconds: ours alone, since
+the others have none, or look at it when the execution ends.
+
 Ends with one line of JSON on standard output.
 """
 
@@ -30,12 +33,13 @@ from statistics import median
 from typing import Any
 
 import psutil
-from peers import HERE, KSERVE, MLP, PEERS, SUM, TORPOR, TRITON, UNBATCHED, Peer, install, installed, ours
+from peers import HERE, KSERVE, MLP, PEERS, SUM, TIMEOUTS, TORPOR, TRITON, UNBATCHED, Peer, install, installed, ours
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 from servers import Running, running
 from tensors import gbps
+from timeouts import TIMEOUT_MS, waits_ms
 
 from torpor.errors import TorporError, UpstreamError
 
@@ -121,6 +125,24 @@ def tensors(plan: Plan, show: Console) -> dict[str, Any]:
             pairs = zip(samples[TORPOR][protocol], samples[TRITON][protocol], strict=True)
             found[f"tensor_gbps_{protocol}_vs_triton"] = round(median(mine / theirs for mine, theirs in pairs), 3)
     return found
+
+
+def timeouts(plan: Plan) -> dict[str, Any]:
+    """Measure workload `timeouts`; returns the figures, in milliseconds."""
+    model = (("STORAGE_URI", f"file://{HERE / 'slow_model'}"),)
+    taken: list[float] = []
+    with tempfile.TemporaryDirectory(prefix="torpor-bench-") as name:
+        for number in range(plan.rounds):
+            with running(
+                ours(ROOT, model), plan.folder, Path(name) / str(number), plan.server_core, TIMEOUTS
+            ) as server:
+                taken += waits_ms(server)
+    return {
+        "asked_ms": TIMEOUT_MS,
+        "told_p50_ms": round(median(taken), 1),
+        "told_max_ms": round(max(taken), 1),
+        "requests": len(taken),
+    }
 
 
 def _load(
@@ -215,7 +237,7 @@ def main() -> int:
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--workload", choices=(SUM, MLP, "tensors"), default=SUM)
+    parser.add_argument("--workload", choices=(SUM, MLP, "tensors", "timeouts"), default=SUM)
     parser.add_argument("--peers", default=",".join(PEERS), help=f"of {', '.join(PEERS)} (default: all)")
     parser.add_argument("--folder", type=Path, default=ROOT / ".venv" / "peers", help="where their environments are")
     parser.add_argument("--install", action="store_true", help="make the environments that are not there")
@@ -234,7 +256,12 @@ def main() -> int:
         if missing := set(names) - {each.name for each in peers}:
             show.print(f"[yellow]left out, not in {given.folder}: {', '.join(sorted(missing))}")
         plan = Plan(tuple(peers), given.folder, given.rounds, given.seconds, cores[-1], cores[0])
-        result = tensors(plan, show) if given.workload == "tensors" else requests(plan, show, given.workload)
+        if given.workload == "tensors":
+            result = tensors(plan, show)
+        elif given.workload == "timeouts":
+            result = timeouts(plan)
+        else:
+            result = requests(plan, show, given.workload)
     except TorporError as error:
         Console(stderr=True, highlight=False).print(f"[red]failed:[/] {error}", soft_wrap=True)
         return 1

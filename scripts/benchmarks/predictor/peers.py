@@ -19,7 +19,7 @@ TORPOR = "torpor"
 UNBATCHED = "torpor, one by one"
 TRITON = "pytriton"
 KSERVE = "kserve"
-SUM, MLP = "sum", "mlp"
+SUM, MLP, TIMEOUTS = "sum", "mlp", "timeouts"
 INPUT = [1.0, 2.0, 3.0, 4.0]
 """Of the sum."""
 WIDE_INPUT = [round(((index * 37) % 50) / 50 - 0.5, 3) for index in range(64)]
@@ -50,7 +50,7 @@ class Peer:
 
     def body(self, workload: str) -> bytes:
         """Return what it is sent."""
-        row = WIDE_INPUT if workload == MLP else INPUT
+        row = {MLP: WIDE_INPUT, TIMEOUTS: [0.0]}.get(workload, INPUT)
         if self.native:
             return json.dumps({"x": [row] if self.takes_rows and workload == MLP else row}).encode()
         tensor = {"name": "x", "shape": [1, len(row)], "datatype": "FP32", "data": row}
@@ -64,7 +64,9 @@ class Peer:
         else:
             found = document[self.native] if isinstance(document, dict) else document
         numbers = list(_flat(found))
-        return len(numbers) == OUTPUTS if workload == MLP else abs(numbers[0] - sum(INPUT)) < 1e-6
+        if workload == SUM:
+            return abs(numbers[0] - sum(INPUT)) < 1e-6
+        return len(numbers) == (OUTPUTS if workload == MLP else 1)
 
 
 def _flat(found: Any) -> Iterator[float]:
