@@ -220,3 +220,16 @@ async def test_hang_up_while_connecting() -> None:
         async with wire(door.port) as other:
             assert (await other.ask(get("/other"))).status == 200
         assert made.request.target == b"/other"
+
+
+async def test_a_client_that_ends_its_side_gets_what_was_written() -> None:
+    """And then the end: a whole answer that it had not read yet is not lost."""
+    body = b"x" * 50_000
+    whole = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    async with served(answering(whole)) as (door, _), wire(door.port, receive_buffer=4096) as client:
+        await client.send(get())
+        await until(lambda: door.throttler().counters.codes[2] == 1)
+        half_close(client)
+        assert (await client.rest()).endswith(body)
+        await until(lambda: not door.door.connections)
+        assert door.throttler().counters.disconnects == 0
