@@ -37,6 +37,7 @@ class Channel:
 
     def __init__(self, own: socket.socket) -> None:
         self._socket = own
+        self._is_timed = False
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
 
     def send(self, buffers: list[Buffer], until_s: float | None = None) -> None:
@@ -69,6 +70,7 @@ class Channel:
 
     def has_message(self) -> bool:
         """Tell whether one has begun to come, or the other end has gone."""
+        self._is_timed = True
         self._socket.settimeout(0)
         try:
             self._socket.recv(1, socket.MSG_PEEK)
@@ -103,9 +105,12 @@ class Channel:
 
     def _limit(self, until_s: float | None) -> None:
         if until_s is None:
-            self._socket.settimeout(None)
+            if self._is_timed:
+                self._is_timed = False
+                self._socket.settimeout(None)
             return
         left_s = until_s - time.monotonic()
         if left_s <= 0:
             raise LateError
+        self._is_timed = True
         self._socket.settimeout(left_s)

@@ -96,7 +96,6 @@ def _serve(channel: Channel) -> None:
 def _opened(order: dict[str, Any]) -> Model:
     """Return the model, warm; raises what opening raises, LoadError."""
     files = order["files"]
-    scratch = files["scratch"]
     gc.disable()  # modules and weights make millions of objects that all stay
     cpus.share(order["processes"])
     runtime = registry.runtime(order["format"])
@@ -106,7 +105,7 @@ def _opened(order: dict[str, Any]) -> Model:
             Path(files["folder"]),
             tuple(files["names"]),
             files["allow_pickle"],
-            None if scratch is None else Path(scratch),
+            Path(files["scratch"]),
         )
     )
     try:

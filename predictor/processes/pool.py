@@ -248,7 +248,7 @@ class Pool:
     def _opened(self) -> tuple[Process, Description]:
         """Return a process that is warm; raises LoadError, and it has ended."""
         try:
-            process = Process(max(1, cpus.available() // self.count))
+            process = Process(self._order, max(1, cpus.available() // self.count))
         except OSError as error:
             raise LoadError("open", f"a process cannot be started: {error}") from error
         with self._lock:
@@ -257,7 +257,7 @@ class Pool:
             process.end(signal.SIGTERM, "was told to end")
         limit_s = self._start_limit_s
         try:
-            return process, process.opened(self._order, None if limit_s is None else time.monotonic() + limit_s)
+            return process, process.opened(None if limit_s is None else time.monotonic() + limit_s)
         except (EndedError, LateError, GarbledError, TorporError) as error:
             raise self._not_opened(process, error) from error
 

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from dataclasses import dataclass
 
@@ -32,10 +33,9 @@ class Order:
     processes: int = 1
     """That open it, and share the CPUs."""
 
-    def told(self) -> Message:
-        files = dataclasses.asdict(self.files)
-        for name in ("folder", "scratch"):
-            files[name] = None if files[name] is None else str(files[name])
+    def told(self, scratch: str) -> Message:
+        """`scratch` is where this one may make folders."""
+        files = dataclasses.asdict(self.files) | {"folder": str(self.files.folder), "scratch": scratch}
         return Message("open", {"format": self.format, "files": files, "processes": self.processes})
 
 
@@ -45,8 +45,13 @@ class Process:
     For the kernel takes the end of that thread for the end of the server.
     """
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, order: Order, threads: int) -> None:
         """`threads`: as many as a library in it should have that counts the machine's CPUs otherwise."""
+        self._order = order
+        # Its own, and ours to remove: who is killed removes nothing.
+        self._scratch = tempfile.TemporaryDirectory(
+            prefix="torpor-process-", dir=order.files.scratch, ignore_cleanup_errors=True
+        )
         ours, its = socket.socketpair()
         with its:
             self._running = subprocess.Popen(  # an interpreter of its own: no fork of threads and their locks
@@ -68,9 +73,9 @@ class Process:
     def pid(self) -> int:
         return self._running.pid
 
-    def opened(self, order: Order, until_s: float | None) -> Description:
+    def opened(self, until_s: float | None) -> Description:
         """Have it open the model; raises LoadError, and as a channel does."""
-        self.channel.send(write(order.told()))
+        self.channel.send(write(self._order.told(self._scratch.name)))
         answer = self.channel.receive(until_s)
         if answer.kind == ERROR:
             raise errors.raised(answer)
@@ -80,13 +85,17 @@ class Process:
 
     def wait(self) -> None:
         """Return when it has ended, and all that it has started; for the one thread that has started it."""
-        # Not reaped yet, so that its number cannot be another's when the rest of its group is ended.
-        os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        if hasattr(os, "waitid"):
+            # Not reaped yet, so that its number cannot be another's when the rest of its group is ended.
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        else:  # macOS
+            self._running.wait()
         with self._lock:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
             self._running.wait()
             self.channel.shut()  # something else may hold its end of it, too
+            self._scratch.cleanup()
             self._ended.set()
 
     def end(self, number: signal.Signals, why: str, *, is_late: bool = False) -> None:

@@ -134,3 +134,15 @@ async def test_kill_9_of_the_server_ends_all(predictor: Predictor) -> None:
     await until(lambda: not any(map(runs, before)))
     with pytest.raises(httpx.HTTPError):
         await hanging
+
+
+async def test_sigterm_while_it_loads_ends_all(tmp_path: Path) -> None:
+    ill = save_ill(tmp_path / "ill")
+    (ill / "stuck").touch()
+    async with started(tmp_path, f"file://{ill}", **TWO) as predictor:
+        await predictor.get("/healthz")
+        await until(lambda: len(children(predictor)) == 2, timeout_s=20)
+        before = children(predictor)
+        status, _ = await predictor.stop()
+        assert status == 0
+        await until(lambda: not any(map(runs, before)))

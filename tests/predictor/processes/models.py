@@ -33,6 +33,8 @@ class Model:
         print("garbage from load")
         if Path(__file__).with_name("broken").exists():
             os._exit(9)
+        if Path(__file__).with_name("stuck").exists():
+            time.sleep(60)
 
     def predict(self, instances, parameters):
         first = instances[0]

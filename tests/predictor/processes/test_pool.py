@@ -157,6 +157,18 @@ async def test_after_too_many_crashes_it_says_so_and_recovers(tmp_path: Path) ->
         assert model.predict(["well"]) == [["well", {}]]
 
 
+def test_a_start_that_takes_too_long_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = save_ill(tmp_path)
+    with opened(folder) as model:
+        monkeypatch.setattr(model._pool, "_start_limit_s", 0.7)
+        (folder / "stuck").touch()
+        with pytest.raises(UnavailableError):
+            model.predict(["exit"])
+        wait_for(lambda: model.restarts.get("start", 0) >= 1)
+        (folder / "stuck").unlink()
+        assert model.predict(["well"]) == [["well", {}]]
+
+
 async def test_who_waits_when_too_many_have_crashed_is_told(tmp_path: Path) -> None:
     folder = save_ill(tmp_path)
     with opened(folder) as model, ThreadPoolExecutor(2) as threads:
