@@ -203,6 +203,9 @@ class Connection(asyncio.Protocol):
             if self._shrinks(asked.protocol, response):
                 response = await compressed(b", ".join(self._accepted).decode("latin-1"), response)
             self._write(response)
+        except asyncio.CancelledError:  # the server has no more time
+            self._connected().close()
+            raise
         finally:
             self._task = None
         self._next()

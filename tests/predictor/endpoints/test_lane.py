@@ -223,6 +223,19 @@ async def test_at_the_end_what_was_begun_is_answered() -> None:
             assert await each.reader.read() == b""
 
 
+async def test_at_the_end_nobody_is_waited_for_for_ever() -> None:
+    """One whose request is still being computed when all time is over is closed."""
+    async with running() as pod, client(pod) as made:
+        pod.server.config.timeout_graceful_shutdown = 0
+        gate = Gate()
+        pod.model.before = gate
+        made.writer.write(post(V1, ONE))
+        await gate.someone_waits()
+        pod.server.end()
+        assert await asyncio.wait_for(made.reader.read(), 5) == b""
+        gate.opened.set()
+
+
 async def test_a_connection_without_requests_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """After its time, and not while one is computed."""
     monkeypatch.setattr("tests.predictor.endpoints.pod.short_way", lambda inference, _idle_s: soon(inference))
