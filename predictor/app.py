@@ -20,6 +20,7 @@ from predictor.loading.room import Room
 from predictor.loading.source import Source
 from predictor.memory.keeper import Keeper
 from predictor.models import Models
+from predictor.others import here
 from predictor.repository import Load, Repository
 from predictor.served import Served
 from predictor.settings import ADMIN_HOST, ADMIN_PORT, Settings
@@ -50,10 +51,6 @@ async def serve(settings: Settings, listener: socket.socket, load: Load | None =
     models = Models(served)
     keeper = Keeper(models, settings.budget, gives_back=settings.is_controlled or settings.admin is not None)
     repository = Repository(models, settings.source, load or _pipeline, clock, keeper)
-    if settings.source.format == TRITON:
-        from predictor.catalogue import TritonRepository  # noqa: PLC0415  # few pods have one
-
-        repository.catalogue = TritonRepository(repository, settings.source, clock, settings.at_start)
     counters = Counters()
     workers = Workers(settings.threads, counters.waits, clock)
     started, ending = asyncio.Event(), asyncio.Event()
@@ -77,6 +74,12 @@ async def serve(settings: Settings, listener: socket.socket, load: Load | None =
         max_body_bytes=settings.max_body_bytes,
         is_alone=lambda: settings.is_inline and len(server.server_state.tasks) <= 1,
     )
+    if settings.source.format == TRITON:
+        from predictor.catalogue import TritonRepository  # noqa: PLC0415  # few pods have one
+        from predictor.neighbours import PodNeighbours  # noqa: PLC0415
+
+        repository.catalogue = TritonRepository(repository, settings.source, clock, settings.at_start)
+        here.neighbours = PodNeighbours(models, inference.execution, workers)
     app = build(repository, inference, counters, clock, ending, settings)
     beside = Beside(repository, inference, settings)
     server = Server(

@@ -42,12 +42,14 @@ class TritonRepository:
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def start(self) -> None:
+        from predictor.runtimes.triton.survey import in_order  # noqa: PLC0415  # protobuf, 40 ms
+
         models = self._repository.models
         progress = models.first.progress
         with progress.stage("resolve"):
             try:
                 found = await self._survey()
-                wanted = self._wanted(found)
+                wanted, rounds = self._wanted(found), in_order(found)
             except (TorporError, OSError) as error:
                 raise explain("resolve", error) from error
         alone = len(found) == 1
@@ -63,18 +65,24 @@ class TritonRepository:
             models.set_default(served.name, served.version)  # the highest comes last
         if len(models.names()) == 1:
             models.name_also(self._source.name, models.first.name)
-        ensembles = {served for each, served in known.items() if each.is_ensemble}
-        await self._brought([each for each in needed if each not in ensembles])
-        await self._brought([each for each in needed if each in ensembles])
+        for each_round in rounds:
+            await self._brought([served for each in each_round if (served := known[each]) in needed])
         if not alone:
             progress.ready()
 
     async def load(self, name: str) -> None:
+        from predictor.runtimes.triton.survey import in_order  # noqa: PLC0415
+
         models = self._repository.models
-        found = [each for each in await self._survey() if self._name(each) == name]
+        everything = await self._survey()
+        found = [each for each in everything if self._name(each) == name]
         if not found:
             models.versions(name)
             raise NotFoundError(f"model {name!r} is not in the repository any more")
+        in_order(everything)
+        for need in sorted({need for each in found for need in each.needs}):
+            if not any(other.answers for other in (models.versions(need) if need in models.names() else ())):
+                await self.load(need)
         async with self._locks.setdefault(name, asyncio.Lock()):
             before = {each.version: each for each in (models.versions(name) if name in models.names() else ())}
             for each in found:
@@ -106,6 +114,8 @@ class TritonRepository:
             await asyncio.sleep(pause_s)
 
     def _wanted(self, found: Sequence[Found]) -> set[str]:
+        from predictor.runtimes.triton.survey import with_needed  # noqa: PLC0415
+
         names = {self._name(each) for each in found}
         if self._at_start is None or not any(each.name for each in found):
             return names  # the folder of a model is there to be served
@@ -113,7 +123,7 @@ class TritonRepository:
             if each not in names:
                 shown = ", ".join(sorted(names))
                 raise InvalidInputError("TORPOR_PREDICTOR_LOAD_MODELS", each, f"the repository has {shown}")
-        return set(self._at_start)
+        return with_needed(self._at_start, found)
 
     async def _brought(self, served: Sequence[Served]) -> None:
         """Load them, all at once; raises the LoadError of the first that fails, which names the model."""

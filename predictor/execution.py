@@ -120,7 +120,8 @@ class Execution:
 
     def _is_brief(self, served: Served, held: Held, length: int) -> bool:
         # Processes may be at work for others, or hang: the loop must not wait for them.
-        return held.apart is None and served.pace.is_brief(length) and self._is_alone()
+        # What asks other models waits for the loop.
+        return held.apart is None and not held.asks_others and served.pace.is_brief(length) and self._is_alone()
 
     async def _separately(
         self,

@@ -135,6 +135,15 @@ class Configured(Protocol):
 
 
 @runtime_checkable
+class AsksOthers(Protocol):
+    """A model that may ask other models of its pod."""
+
+    @property
+    def asks_others(self) -> bool:
+        """Whether it may."""
+
+
+@runtime_checkable
 class SaysVersion(Protocol):
     """A model whose files say which version it is."""
 

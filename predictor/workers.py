@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
@@ -65,11 +65,27 @@ class Workers:
         """Have a thread do it, which tells nobody; it must not raise."""
         with self._lock:
             self._busy += 1
+            self._staff()
+        self._jobs.put(job)
+
+    @contextlib.contextmanager
+    def lent(self) -> Iterator[None]:
+        """Let another thread compute while this one waits in the block, for what others compute."""
+        with self._lock:
+            self._limit += 1
+            self._staff()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._limit -= 1
+
+    def _staff(self) -> None:
+        """Start a thread if there is work for one more, under the lock."""
         if self._busy > self._threads and self._threads < self._limit:
             self._threads += 1
             # A daemon: who ends the process does not wait for a model.
             threading.Thread(target=self._work, name=f"compute-{self._threads}", daemon=True).start()
-        self._jobs.put(job)
 
     def close(self) -> None:
         """Start no further job; does not wait for those that run."""
@@ -86,6 +102,10 @@ class Workers:
             finally:
                 with self._lock:
                     self._busy -= 1
+                    is_spare = self._threads > self._limit
+                    self._threads -= is_spare
+            if is_spare:
+                return
             del job  # a thread that waits holds no tensors
 
     def _compute(self, job: _Job) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from predictor.batching.options import Batching
 from predictor.model import (
+    AsksOthers,
     Batches,
     Configured,
     CountsTokens,
@@ -56,6 +57,8 @@ class Held:
         self.counts_tokens = model if isinstance(model, CountsTokens) else None
         self.labels: Mapping[str, Sequence[str]] = model.labels if isinstance(model, NamesClasses) else {}
         self.configuration = model.configuration if isinstance(model, Configured) else None
+        self.asks_others = isinstance(model, AsksOthers) and model.asks_others
+        """It waits for the event loop, which must not wait for it."""
         self.version = model.version if isinstance(model, SaysVersion) else None
         self.batching = batching or (model.batching if isinstance(model, Batches) else None)
         """How requests become batches; None: each is computed alone."""

@@ -12,15 +12,16 @@ from google.protobuf import text_format
 from predictor.batching.options import MAX_QUEUE, Batching, QueuePolicy
 from predictor.batching.sequencing import Sequencing
 from predictor.runtimes.triton.fields import FILE, datatype, refused, shape
+from predictor.runtimes.triton.graph import Step, check
 from predictor.runtimes.triton.offered import refuse_others
 from predictor.runtimes.triton.stateful import sequencing
 from torpor.errors import InvalidInputError
 from torpor.protocol.grpc.messages import message
 
 MOST_CHARACTERS = 1_000_000
-BACKENDS = ("onnxruntime", "python", "pytorch")
+BACKENDS = ("ensemble", "onnxruntime", "python", "pytorch")
 _PLATFORMS = {"onnxruntime_onnx": "onnxruntime", "pytorch_libtorch": "pytorch"}
-_FILES = {"onnxruntime": "model.onnx", "python": "model.py", "pytorch": "model.pt"}
+_FILES = {"ensemble": "", "onnxruntime": "model.onnx", "python": "model.py", "pytorch": "model.pt"}
 _MICROSECONDS = 1e6
 
 
@@ -87,6 +88,8 @@ class Config:
     keeps_answers: bool
     """response_cache; how many bytes of them is the server's to say."""
     warmups: tuple[Warmup, ...]
+    steps: tuple[Step, ...]
+    """Of an ensemble, the models that it asks."""
     message: Any
     """The ModelConfig itself, which clients may ask for."""
 
@@ -131,6 +134,7 @@ def _config(found: Any, folder: str) -> Config:
         is_decoupled=found.model_transaction_policy.decoupled,
         keeps_answers=found.response_cache.enable,
         warmups=tuple(_warmup(f"model_warmup[{index}]", each, most) for index, each in enumerate(found.model_warmup)),
+        steps=_steps(found, backend, inputs, outputs),
         message=found,
     )
 
@@ -144,6 +148,19 @@ def _backend(found: Any) -> str:
         field = "platform" if found.platform and not found.backend else "backend"
         raise refused(field, backend, f"use {', '.join(BACKENDS)}")
     return str(backend)
+
+
+def _steps(found: Any, backend: str, inputs: Sequence[Port], outputs: Sequence[Port]) -> tuple[Step, ...]:
+    given = found.ensemble_scheduling.step
+    if backend != "ensemble":
+        if found.WhichOneof("scheduling_choice") == "ensemble_scheduling":
+            raise refused("ensemble_scheduling", f"{len(given)} steps", 'set platform: "ensemble" too')
+        return ()
+    steps = tuple(
+        Step(each.model_name, max(0, each.model_version), dict(each.input_map), dict(each.output_map)) for each in given
+    )
+    check(steps, [each.name for each in inputs], [each.name for each in outputs])
+    return steps
 
 
 def _port(path: str, given: Any, *, is_input: bool) -> Port:
@@ -207,6 +224,8 @@ def _versions(found: Any) -> Versions:
 def _batching(found: Any) -> Batching | None:
     instances = sum(max(1, each.count) for each in found.instance_group) or 1
     most = max(1, found.max_batch_size)
+    if found.platform == "ensemble" or found.backend == "ensemble":
+        return None  # the models of its steps have their own
     if found.WhichOneof("scheduling_choice") == "sequence_batching":
         return _sequences_batching(found.sequence_batching, most)
     if found.WhichOneof("scheduling_choice") != "dynamic_batching":

@@ -25,12 +25,12 @@ class Layout:
 
     @property
     def newest(self) -> int:
-        return max(self.versions)
+        return max(self.versions, default=1)  # of an ensemble nothing lies in the folder of its version
 
     @property
     def chosen(self) -> tuple[str, ...]:
         """The files of the version that is served by itself: the highest, as by Triton's own policy."""
-        return (*self.beside, *self.versions[self.newest])
+        return (*self.beside, *self.versions.get(self.newest, ()))
 
 
 def lay_out(names: Sequence[str]) -> Layout:
@@ -41,7 +41,7 @@ def lay_out(names: Sequence[str]) -> Layout:
         folder, slash, _ = each.partition("/")
         if slash and _is_version(folder):
             versions.setdefault(int(folder), []).append(each)
-    if versions:
+    if versions or FILE in beside:
         return Layout(beside, {version: tuple(files) for version, files in versions.items()})
     models = models_of(names)
     if models:

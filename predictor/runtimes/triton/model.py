@@ -21,7 +21,12 @@ if TYPE_CHECKING:
     from predictor.batching.options import Batching
     from predictor.batching.sequencing import Sequencing
 
-PLATFORMS = {"onnxruntime": "onnxruntime_onnx", "python": "python", "pytorch": "pytorch_libtorch"}
+PLATFORMS = {
+    "ensemble": "ensemble",
+    "onnxruntime": "onnxruntime_onnx",
+    "python": "python",
+    "pytorch": "pytorch_libtorch",
+}
 _INDEX = re.compile(r".*__([0-9]+)")
 """How Triton's PyTorch backend is told which argument, or which of the answers, a tensor is."""
 

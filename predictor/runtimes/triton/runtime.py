@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from predictor.model import Model
+from predictor.others import here
 from predictor.runtimes.onnx import Onnx
 from predictor.runtimes.pytorch import PyTorch
 from predictor.runtimes.runtime import Files, Runtime
@@ -42,6 +43,8 @@ class Triton:
     def verify(self, files: Files) -> None:
         files = _rooted(files)
         config = self._config(files)
+        if config is not None and config.backend == "ensemble":
+            return
         if config is None or config.backend != "python":
             inner = _inside(config)
             inner.verify(_version(files, config))
@@ -59,6 +62,10 @@ class Triton:
 
         files = _rooted(files)
         config = self._config(files)
+        if config is not None and config.backend == "ensemble":
+            from predictor.runtimes.triton.ensemble import Ensemble
+
+            return Ensemble(config, labels(config, files.folder), here.require())
         version = _version(files, config)
         if config is None:
             return _inside(None).open(version)
@@ -111,6 +118,8 @@ def _is_here(module: str) -> bool:
 def _version(files: Files, config: Config | None) -> Files:
     """Return the files of the version alone, as its framework's runtime chooses them."""
     layout = lay_out(files.names)
+    if not layout.versions:
+        raise NotFoundError("there is no folder of a version, like 1/, as a model of Triton's has")
     folder = files.folder / str(layout.newest)
     names = [str(Path(each).relative_to(str(layout.newest))) for each in layout.versions[layout.newest]]
     if config is not None and config.backend == "python":

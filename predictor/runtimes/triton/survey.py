@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from predictor.runtimes.triton.config import Versions, read
@@ -20,7 +20,8 @@ class Found:
     version: int
     without: tuple[str, ...]
     """The folders of its other versions, each with a slash."""
-    is_ensemble: bool = False
+    needs: tuple[str, ...] = ()
+    """The models that an ensemble asks."""
 
 
 def configurations(names: Sequence[str]) -> list[str]:
@@ -46,7 +47,7 @@ def survey(names: Sequence[str], texts: Mapping[str, str]) -> list[Found]:
 
 
 def _of(model: str, names: Sequence[str], text: str | None) -> list[Found]:
-    policy, is_ensemble = _said(text)
+    policy, needs = _said(text)
     there = versions_of(names) or [1]  # object stores have no empty folders, and an ensemble has no file in its own
     chosen = policy.of(there)
     if not chosen:
@@ -55,16 +56,46 @@ def _of(model: str, names: Sequence[str], text: str | None) -> list[Found]:
         shown = ", ".join(map(str, policy.specific))
         raise InvalidInputError(f"{where}: version_policy.specific.versions", shown, f"there is {known}")
     return [
-        Found(model, version, tuple(f"{each}/" for each in there if each != version), is_ensemble)
+        Found(model, version, tuple(f"{each}/" for each in there if each != version), needs)
         for version in reversed(chosen)
     ]
 
 
-def _said(text: str | None) -> tuple[Versions, bool]:
+def _said(text: str | None) -> tuple[Versions, tuple[str, ...]]:
     if text is None:
-        return Versions(), False
+        return Versions(), ()
     try:
         config = read(text)
     except InvalidInputError:
-        return Versions(), False
-    return config.versions, config.backend == "ensemble"
+        return Versions(), ()
+    return config.versions, tuple(dict.fromkeys(each.model for each in config.steps))
+
+
+def in_order(found: Sequence[Found]) -> list[list[Found]]:
+    """Return them in rounds: what an ensemble asks is in an earlier one. Raises InvalidInputError for a circle."""
+    rounds: list[list[Found]] = []
+    left, there = list(found), {each.name for each in found}
+    while left:
+        missing = {each.name for each in left}
+        ready = [each for each in left if not missing.intersection(each.needs) & there]
+        if not ready:
+            circle = ", ".join(sorted(missing))
+            raise InvalidInputError(
+                f"{FILE}: ensemble_scheduling", circle, "ensembles cannot ask one another in a circle"
+            )
+        rounds.append(ready)
+        left = [each for each in left if each not in ready]
+    return rounds
+
+
+def with_needed(names: Iterable[str], found: Sequence[Found]) -> set[str]:
+    """Return these models, and those that they ask."""
+    needs = {each.name: each.needs for each in found}
+    wanted: set[str] = set()
+    todo = list(names)
+    while todo:
+        name = todo.pop()
+        if name not in wanted:
+            wanted.add(name)
+            todo += [each for each in needs.get(name, ()) if each in needs]
+    return wanted

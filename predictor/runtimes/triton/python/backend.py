@@ -41,7 +41,10 @@ _CODES: Mapping[int, Callable[[str], TorporError]] = {
 
 
 class PythonBackend(Described):
-    """Fits `Model`, `TakesParameters`, `Streams`, `NamesClasses` and `Batches`."""
+    """Fits `Model`, `TakesParameters`, `Streams`, `NamesClasses`, `Batches` and `AsksOthers`."""
+
+    asks_others = True
+    """Its code may, which only the code knows."""
 
     def __init__(self, config: Config, names: Mapping[str, Sequence[str]], script: Path) -> None:
         """Raises LoadError with the words of the model's own code."""

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import enum
 import json
 import logging
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from predictor.others import here
+from torpor.errors import (
+    ConflictError,
+    InvalidInputError,
+    NotFoundError,
+    TorporError,
+    UnavailableError,
+    UnsupportedError,
+)
+from torpor.protocol import tensors as wire
 from torpor.protocol.tensors import DATATYPES
 
 NAME = "triton_python_backend_utils"
@@ -43,6 +54,15 @@ class TritonError:
 
     def code(self) -> int:
         return self._code
+
+
+_CODES: Sequence[tuple[type[TorporError], int]] = (
+    (InvalidInputError, TritonError.INVALID_ARG),
+    (NotFoundError, TritonError.NOT_FOUND),
+    (UnavailableError, TritonError.UNAVAILABLE),
+    (UnsupportedError, TritonError.UNSUPPORTED),
+    (ConflictError, TritonError.ALREADY_EXISTS),
+)
 
 
 class Tensor:
@@ -112,16 +132,30 @@ class InferenceRequest:
         requested_output_names: Sequence[str] = (),
         request_id: str = "",
         model_name: str = "",
-        parameters: Mapping[str, Any] | None = None,
-        **others: Any,
+        parameters: Mapping[str, Any] | str | None = None,
+        model_version: int = -1,
+        correlation_id: int | str = 0,
+        flags: int = 0,
+        timeout: int = 0,
+        priority: int = 0,
+        preferred_memory: Any = None,
+        trace: Any = None,
     ) -> None:
-        """`others` are what a model may say when it asks another model."""
+        """`timeout` is in microseconds; `preferred_memory` is the host's whatever is said, and nothing is traced."""
+        del preferred_memory, trace
         self._inputs = list(inputs)
         self._names = list(requested_output_names)
         self._id = request_id
         self._model_name = model_name
-        self._parameters = dict(parameters or {})
-        self._others = others
+        self._version = int(model_version)
+        self._parameters = dict(json.loads(parameters) if isinstance(parameters, str) else parameters or {})
+        if correlation_id:
+            self._parameters |= {
+                "sequence_id": correlation_id,
+                "sequence_start": bool(flags & TRITONSERVER_REQUEST_FLAG_SEQUENCE_START),
+                "sequence_end": bool(flags & TRITONSERVER_REQUEST_FLAG_SEQUENCE_END),
+            }
+        self._parameters |= {name: value for name, value in (("timeout", timeout), ("priority", priority)) if value}
         self.send: Callable[[InferenceResponse | None], None] | None = None
         """How a decoupled model answers."""
 
@@ -163,12 +197,37 @@ class InferenceRequest:
         return InferenceResponseSender(self.send)
 
     def exec(self, decoupled: bool = False) -> Any:  # noqa: FBT001, FBT002  # as models call it
-        """Ask another model: there is none in this pod."""
-        del decoupled
-        raise TritonModelException(f"this pod serves one model, and {self._model_name!r} is another; ask its service")
+        """Ask another model of the pod: returns its response, or with `decoupled` an iterator of responses.
+
+        Its error is in the response.
+        """
+        given = [wire.Tensor(each.name(), each.as_numpy()) for each in self._inputs]
+        asked = (self._model_name, str(max(0, self._version) or ""), given, self._parameters)
+        if decoupled:
+            return self._responses(asked)
+        try:
+            return self._response(here.require().wait(lambda ask: ask(*asked)))
+        except TorporError as error:
+            return _failed(error)
 
     async def async_exec(self, decoupled: bool = False) -> Any:  # noqa: FBT001, FBT002
-        return self.exec(decoupled)
+        if not decoupled:
+            return await asyncio.to_thread(self.exec)
+        return _later(self.exec(decoupled=True))
+
+    def _responses(self, asked: _Asked) -> Iterator[InferenceResponse]:
+        try:
+            for tensors in here.require().stream(*asked):
+                yield self._response(tensors)
+        except TorporError as error:
+            yield _failed(error)
+
+    def _response(self, tensors: Sequence[wire.Tensor]) -> InferenceResponse:
+        named = {each.name: each for each in tensors}
+        for name in self._names:
+            if name not in named:
+                raise InvalidInputError("requested_output_names", name, f"use {', '.join(named)}")
+        return InferenceResponse([Tensor(name, named[name].array) for name in self._names or named])
 
 
 class InferenceResponseSender:
@@ -255,6 +314,20 @@ def numpy_to_triton_type(kind: Any) -> str | None:
     if dtype.kind in "OSU":
         return "TYPE_STRING"
     return next((f"TYPE_{name}" for name, each in DATATYPES.items() if each == dtype), None)
+
+
+_Asked = tuple[str, str, Sequence[wire.Tensor], Mapping[str, Any]]
+"""Model, version, inputs, parameters."""
+
+
+def _failed(error: TorporError) -> InferenceResponse:
+    code = next((code for kind, code in _CODES if isinstance(error, kind)), TritonError.INTERNAL)
+    return InferenceResponse(error=TritonError(str(error), code))
+
+
+async def _later(responses: Iterator[InferenceResponse]) -> AsyncIterator[InferenceResponse]:
+    while (response := await asyncio.to_thread(next, responses, None)) is not None:
+        yield response
 
 
 def register() -> None:

@@ -60,7 +60,8 @@ class TritonPythonModel:
             if word == b"few":
                 return []
             if word == b"other":
-                pb_utils.InferenceRequest(model_name="n", inputs=[]).exec()
+                response = pb_utils.InferenceRequest(model_name="n", inputs=[]).exec()
+                raise pb_utils.TritonModelException(response.error().message())
             given = x.astype(np.float64) if word == b"type" else x
             y = pb_utils.Tensor("y", (given * self.factor).astype(np.float64 if word == b"type" else self.dtype))
             responses.append(pb_utils.InferenceResponse(output_tensors=[y]))
@@ -152,7 +153,7 @@ def test_python(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
         ("refuse", InvalidInputError, "not that"),
         ("few", ModelError, "execute returned 0 responses"),
         ("type", ModelError, r"output 'y' is FP64 \[1, 2\], and config.pbtxt says FP32 \[2\]"),
-        ("other", ModelError, "this pod serves one model, and 'n' is another"),
+        ("other", ModelError, "there are no other models here to ask"),
     ):
         with pytest.raises(kind, match=says):
             infer(model, x=floats([1, 2]), t=np.array([[word.encode()]], object))
