@@ -130,7 +130,8 @@ async def test_kill_9_of_the_server_ends_all(predictor: Predictor) -> None:
     hanging = asyncio.create_task(predict(predictor, "hang"))
     await shows(predictor, "torpor_predictor_requests_in_flight{", "1.0")
     predictor.process.kill()
-    await predictor.process.wait()
+    async with asyncio.timeout(10):  # it ends when nobody holds its standard error any more
+        await predictor.process.wait()
     await until(lambda: not any(map(runs, before)))
     with pytest.raises(httpx.HTTPError):
         await hanging

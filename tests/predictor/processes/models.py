@@ -61,6 +61,11 @@ class Model:
                 if not os.fork():
                     time.sleep(60)  # holds all that its parent held
                 os._exit(5)
+            case "fork":
+                helper = os.fork()
+                if not helper:
+                    time.sleep(60)
+                return [helper]
             case "hang":
                 time.sleep(60)
             case "print":

@@ -98,6 +98,14 @@ def test_a_leak_is_not_the_servers_and_goes_with_the_process(folder: Path) -> No
     assert not runs(pid)
 
 
+def test_what_it_has_started_ends_with_it(folder: Path) -> None:
+    with opened(folder) as model:
+        (helper,) = model.predict(["fork"])
+        with pytest.raises(UnavailableError):
+            model.predict(["exit"])
+        wait_for(lambda: not runs(helper) or psutil.Process(helper).status() == psutil.STATUS_ZOMBIE)
+
+
 def test_a_call_over_the_limit_ends_the_process_and_says_so(folder: Path) -> None:
     with opened(folder, limit_s=0.5) as model:
         began_s = time.monotonic()
@@ -245,7 +253,7 @@ def test_a_stream_gives_all(lasting: Any) -> None:
 def test_a_stream_that_is_left_is_closed_and_the_process_stays(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with opened(folder) as model:
         (pid,) = model.predict(["pid"])
-        found = model.stream([Tensor("x", np.zeros(1))], {"count": 1_000_000})
+        found = model.stream([Tensor("x", np.zeros(1))], {"count": 10**12})
         for _ in range(3):
             next(found)
         found.close()
