@@ -20,6 +20,7 @@ PACKAGES = ("torpor", "activator", "predictor", "controller")
 # Which extras a folder may use beside the core; whatever else it imports must be core.
 EXTRAS = {
     "predictor/runtimes": ("lightgbm", "onnx", "sklearn", "torch", "transformers", "xgboost"),
+    "predictor/runtimes/triton": ("grpc",),
     "predictor/storage": ("s3",),
     "predictor/endpoints/grpc": ("grpc",),
     "torpor/protocol/grpc": ("grpc",),
