@@ -105,13 +105,14 @@ def read(text: str, folder: str = "") -> Config:
         raise InvalidInputError(
             FILE, _brief(str(error)), "write it as Triton's ModelConfig in protobuf's text form"
         ) from error
+    return understood(found, folder)
+
+
+def understood(found: Any, folder: str = "") -> Config:
+    """Return what a ModelConfig says; raises InvalidInputError as `read` does."""
     refuse_others(found)
     if folder and found.name and found.name != folder:
         raise refused("name", found.name, f"it is the folder's, {folder!r}, or left out")
-    return _config(found, folder)
-
-
-def _config(found: Any, folder: str) -> Config:
     most = found.max_batch_size
     if most < 0:
         raise refused("max_batch_size", most, "use a whole number from 0")

@@ -72,8 +72,11 @@ class Triton:
         if config.backend == "python":
             from predictor.runtimes.triton.python.backend import PythonBackend
 
-            return PythonBackend(config, labels(config, files.folder), version.path(config.filename))
+            return PythonBackend(config, files.folder, version.path(config.filename))
+        from predictor.runtimes.triton.complete import by_signature
+
         inner = _inside(config).open(version)
+        config = by_signature(config, inner.signature)
         return TritonModel(config, labels(config, files.folder), inner)
 
     def _config(self, files: Files) -> Config | None:

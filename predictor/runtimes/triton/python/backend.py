@@ -13,9 +13,10 @@ from typing import Any
 
 from predictor.runtimes.mar.parts import given_by
 from predictor.runtimes.python import import_script, run_code
+from predictor.runtimes.triton.complete import by_document
 from predictor.runtimes.triton.config import Config
 from predictor.runtimes.triton.document import document
-from predictor.runtimes.triton.model import Described
+from predictor.runtimes.triton.model import Described, labels
 from predictor.runtimes.triton.python import utils
 from torpor.errors import (
     ConflictError,
@@ -46,20 +47,22 @@ class PythonBackend(Described):
     asks_others = True
     """Its code may, which only the code knows."""
 
-    def __init__(self, config: Config, names: Mapping[str, Sequence[str]], script: Path) -> None:
-        """Raises LoadError with the words of the model's own code."""
-        super().__init__(config, names)
+    def __init__(self, config: Config, folder: Path, script: Path) -> None:
+        """`folder` is the model's. Raises LoadError with the words of its own code."""
         self._folder = str(script.parent)
-        batching = config.batching
-        self._turns = threading.Semaphore(1 if batching is None else batching.instances)
-        """Of a decoupled model, which answers by streams: those are not for a batcher to count."""
         utils.register()
         sys.path.insert(0, self._folder)  # its own modules come before installed ones of the same name
         try:
-            self._model = _made(config, script)
+            kind = _kind(script)
+            config = _completed(config, kind)
+            super().__init__(config, labels(config, folder))
+            self._model = _made(kind, config, script)
         except BaseException:
             sys.path.remove(self._folder)
             raise
+        batching = config.batching
+        self._turns = threading.Semaphore(1 if batching is None else batching.instances)
+        """Of a decoupled model, which answers by streams: those are not for a batcher to count."""
 
     @property
     def streams(self) -> bool:
@@ -137,12 +140,30 @@ class PythonBackend(Described):
         return [self._answered(each, given[each.name].as_numpy()) for each in self._given]
 
 
-def _made(config: Config, script: Path) -> Any:
+def _kind(script: Path) -> type:
+    """Return the class of the model."""
     kind = run_code(lambda: getattr(import_script(script), CLASS, None))
     if not isinstance(kind, type):
         raise LoadError("open", f"{script.name} has no class {CLASS}")
     if not callable(getattr(kind, "execute", None)):
         raise LoadError("open", f"{CLASS} in {script.name} has no method `execute`")
+    return kind
+
+
+def _completed(config: Config, kind: type) -> Config:
+    """Return the configuration as the class completes it, if it does."""
+    complete = getattr(kind, "auto_complete_config", None)
+    if not callable(complete):
+        return config
+    given = utils.ModelConfig(document(config.message) | {"name": config.name, "backend": config.backend})
+    found = run_code(lambda: complete(given))
+    if not isinstance(found, utils.ModelConfig):
+        said = f"auto_complete_config returned {type(found).__name__}; return the configuration that it was given"
+        raise LoadError("open", said)
+    return by_document(config, found.as_dict())
+
+
+def _made(kind: type, config: Config, script: Path) -> Any:
     model = run_code(kind)
     initialize = getattr(model, "initialize", None)
     if callable(initialize):

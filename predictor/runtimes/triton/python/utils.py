@@ -251,6 +251,51 @@ class InferenceResponseSender:
         return False
 
 
+class ModelConfig:
+    """What `auto_complete_config` may complete: what the owner has said stays, and must not be contradicted."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self._document = document
+
+    def as_dict(self) -> dict[str, Any]:
+        return self._document
+
+    def set_max_batch_size(self, size: int) -> None:
+        """Set it, or the smaller of two."""
+        given = self._document.get("max_batch_size", 0)
+        self._document["max_batch_size"] = min(given, size) if given else size
+
+    def set_dynamic_batching(self) -> None:
+        others = {"sequence_batching", "ensemble_scheduling"} & self._document.keys()
+        if others:
+            raise ValueError(f"the configuration has {others.pop()} already")
+        self._document.setdefault("dynamic_batching", {})
+
+    def set_model_transaction_policy(self, policy: Mapping[str, Any]) -> None:
+        _check_keys("model_transaction_policy", policy, {"decoupled"}, set())
+        given = self._document.get("model_transaction_policy")
+        if given and given.get("decoupled") != policy.get("decoupled"):
+            raise ValueError("the configuration says otherwise of model_transaction_policy.decoupled")
+        self._document["model_transaction_policy"] = dict(policy)
+
+    def add_input(self, port: Mapping[str, Any]) -> None:
+        self._add("input", port, {"optional"})
+
+    def add_output(self, port: Mapping[str, Any]) -> None:
+        self._add("output", port, set())
+
+    def _add(self, what: str, port: Mapping[str, Any], may: set[str]) -> None:
+        _check_keys(what, port, {"name", "data_type", "dims"}, may)
+        ports = self._document.setdefault(what, [])
+        for each in ports:
+            if each["name"] == port["name"]:
+                differs = next((key for key in ("data_type", "dims") if each.get(key) != port[key]), None)
+                if differs is not None:
+                    raise ValueError(f"the configuration says otherwise of {differs} of {what} {port['name']!r}")
+                return
+        ports.append(dict(port))
+
+
 class Logger:
     """Triton's log, which is ours."""
 
@@ -346,6 +391,13 @@ def _public() -> Iterator[tuple[str, Any]]:
             name.startswith("TRITONSERVER") or getattr(value, "__module__", "") == __name__
         ):
             yield name, value
+
+
+def _check_keys(what: str, given: Mapping[str, Any], needed: set[str], may: set[str]) -> None:
+    for key in needed - given.keys():
+        raise ValueError(f"{what} lacks {key}")
+    for key in given.keys() - needed - may:
+        raise ValueError(f"{what} has {key}, which is not one of {', '.join(sorted(needed | may))}")
 
 
 def _named(entries: Sequence[Mapping[str, Any]], name: str) -> Any:
