@@ -126,6 +126,15 @@ class Sequenced(Protocol):
 
 
 @runtime_checkable
+class KeepsAnswers(Protocol):
+    """A model that says whether its answers may be kept."""
+
+    @property
+    def keeps_answers(self) -> bool:
+        """Whether the same request always has the same answer."""
+
+
+@runtime_checkable
 class Configured(Protocol):
     """A model with a configuration of Triton's."""
 

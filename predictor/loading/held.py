@@ -15,6 +15,7 @@ from predictor.model import (
     Explains,
     Handles,
     HandlesInParts,
+    KeepsAnswers,
     Model,
     NamesClasses,
     RunsApart,
@@ -69,7 +70,8 @@ class Held:
         self.joins = _joins(model.signature)
         self.batcher: Batcher | None = None
         """Who does so; whoever computes makes it when it is first needed."""
-        self.cache = _cache(cache_bytes) if cache_bytes else None
+        may_keep = not isinstance(model, KeepsAnswers) or model.keeps_answers
+        self.cache = _cache(cache_bytes) if cache_bytes and may_keep else None
         """Answers that are kept."""
         self._resources = resources
 

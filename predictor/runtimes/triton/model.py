@@ -49,6 +49,10 @@ class Described:
         self._ports = tuple(onnxports.Port(each.name, each.datatype, each.shape) for each in specs)
 
     @property
+    def keeps_answers(self) -> bool:
+        return self.config.keeps_answers and self.config.sequencing is None
+
+    @property
     def sequencing(self) -> Sequencing | None:
         return self.config.sequencing
 

@@ -246,6 +246,17 @@ def test_what_cannot_be_served(tmp_path: Path, files: dict[str, str], kind: type
         opened(tmp_path)
 
 
+@pytest.mark.parametrize("keeps", [True, False])
+def test_answers_are_kept_where_the_configuration_says_so(tmp_path: Path, keeps: bool) -> None:  # noqa: FBT001
+    """And the server has room for them."""
+    onnx_model(tmp_path / "1" / "model.onnx")
+    config = ONNX.replace('label_filename: "labels.txt"', "")
+    write(tmp_path, {"config.pbtxt": config + ("response_cache { enable: true }" if keeps else "")})
+    model = opened(tmp_path)
+    assert (Held(model, cache_bytes=1000).cache is not None) is keeps
+    assert Held(model).cache is None
+
+
 def test_a_name_that_the_model_has_not(tmp_path: Path) -> None:
     onnx_model(tmp_path / "1" / "model.onnx")
     write(tmp_path, {"config.pbtxt": ONNX.replace('"x"', '"w"').replace('label_filename: "labels.txt"', "")})
