@@ -147,3 +147,17 @@ async def test_sigterm_while_it_loads_ends_all(tmp_path: Path) -> None:
         status, _ = await predictor.stop()
         assert status == 0
         await until(lambda: not any(map(runs, before)))
+
+
+async def test_a_crash_in_a_batch_costs_the_others_nothing(tmp_path: Path) -> None:
+    """They are computed again, one by one."""
+    settings = TWO | {"TORPOR_PREDICTOR_MAX_BATCH_SIZE": "8"}
+    async with started(tmp_path, f"file://{save_ill(tmp_path / 'ill')}", **settings) as predictor:
+        await predictor.get("/readyz")
+        busy = [asyncio.create_task(predict(predictor, {"sleep": 0.5})) for _ in range(2)]
+        await shows(predictor, "torpor_predictor_requests_in_flight{", "2.0")
+        ill, *well = await asyncio.gather(predict(predictor, "exit"), *(predict(predictor, each) for each in range(20)))
+        assert ill.status_code == 503
+        assert [each.json() for each in well] == [{"predictions": [[each, {}]]} for each in range(20)]
+        assert [(await each).status_code for each in busy] == [200, 200]
+        await shows(predictor, 'torpor_predictor_model_restarts_total{model="m",reason="crash"', "2.0")
