@@ -104,3 +104,31 @@ async def test_closed_workers_end() -> None:
     second.cancel()
     await until(lambda: before.issuperset(threading.enumerate()))
     assert begun == []
+
+
+async def test_who_waits_for_others_lends_his_thread() -> None:
+    """As deep as one likes; afterwards there are no more threads at work than before."""
+    async with workers(1) as (pool, _):
+        loop = asyncio.get_running_loop()
+
+        def deep(levels: int) -> int:
+            if not levels:
+                return 0
+            with pool.lent():
+                return 1 + asyncio.run_coroutine_threadsafe(pool.run(lambda: deep(levels - 1)), loop).result()
+
+        async with asyncio.timeout(10):
+            assert await asyncio.gather(*(pool.run(lambda: deep(5)) for _ in range(4))) == [5] * 4
+        gate, running = threading.Event(), threading.Semaphore(0)
+        at_once: list[int] = []
+
+        def job() -> None:
+            at_once.append(1)
+            running.release()
+            assert gate.wait(10)
+
+        jobs = [asyncio.ensure_future(pool.run(job)) for _ in range(3)]
+        await asyncio.to_thread(running.acquire)
+        assert len(at_once) == 1
+        gate.set()
+        await asyncio.gather(*jobs)

@@ -11,6 +11,7 @@ import pytest
 
 from tests.predictor.process import started
 from tests.predictor.runtimes.triton.repository import onnx_model, write
+from tests.support.s3 import S3
 from tests.support.triton import sync as triton
 
 pytestmark = pytest.mark.slow
@@ -130,3 +131,20 @@ async def test_one_model_alone(tmp_path: Path) -> None:
             for name in ("doubles", "m"):
                 answer = (await http.get(f"/v2/models/{name}")).json()
                 assert (answer["name"], answer["versions"]) == ("doubles", ["4"])
+
+
+async def test_from_s3(tmp_path: Path, s3: S3) -> None:
+    """As from a folder."""
+    s3.create_bucket("repositories")
+    s3.upload(repository(tmp_path), "repositories", "all")
+    env = {
+        "AWS_ENDPOINT_URL": s3.url,
+        "AWS_ACCESS_KEY_ID": s3.access_key,
+        "AWS_SECRET_ACCESS_KEY": s3.secret_key,
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    async with started(tmp_path, "s3://repositories/all", "triton", **env) as process:
+        await process.get("/readyz")
+        with triton.InferenceServerClient(f"127.0.0.1:{process.port}") as client:
+            assert (times(client), times(client, "3")) == ([5, 10], [3, 6])
+            assert client.is_model_ready("doubles")
