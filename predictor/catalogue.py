@@ -152,7 +152,9 @@ class TritonRepository:
         if found.name:
             below = found.name if uri.startswith(("s3:", "/")) else quote(found.name)
             uri = f"{uri.rstrip('/')}/{below}"
-        return replace(self._source, name=self._name(found), uri=uri, without=found.without)
+        source = replace(self._source, name=self._name(found), uri=uri, without=found.without)
+        # An ensemble computes nothing, and asks others, which a process of its own cannot.
+        return replace(source, processes=0, call_timeout_s=0) if found.needs else source
 
 
 def _surveyed(source: Source) -> list[Found]:

@@ -11,7 +11,7 @@ from google.protobuf import text_format
 
 from predictor.batching.options import MAX_QUEUE, Batching, QueuePolicy
 from predictor.batching.sequencing import Sequencing
-from predictor.runtimes.triton.fields import FILE, datatype, refused, shape
+from predictor.runtimes.triton.fields import FILE, WARMUP, datatype, refused, shape
 from predictor.runtimes.triton.graph import Step, check
 from predictor.runtimes.triton.offered import refuse_others
 from predictor.runtimes.triton.stateful import sequencing
@@ -19,6 +19,8 @@ from torpor.errors import InvalidInputError
 from torpor.protocol.grpc.messages import message
 
 MOST_CHARACTERS = 1_000_000
+MOST_ELEMENTS = 2**28
+"""Of an input that a model is warmed up by."""
 BACKENDS = ("ensemble", "onnxruntime", "python", "pytorch")
 _PLATFORMS = {"onnxruntime_onnx": "onnxruntime", "pytorch_libtorch": "pytorch"}
 _FILES = {"ensemble": "", "onnxruntime": "model.onnx", "python": "model.py", "pytorch": "model.pt"}
@@ -42,14 +44,25 @@ class Port:
 
 
 @dataclass(frozen=True, slots=True)
+class Sample:
+    """One input of a warm-up: zeros, unless it is random or in a file."""
+
+    datatype: str
+    shape: tuple[int, ...]
+    """Without the batch."""
+    is_random: bool = False
+    file: str = ""
+    """In the folder `warmup` beside the configuration: the elements as V2 has them in binary."""
+
+
+@dataclass(frozen=True, slots=True)
 class Warmup:
     """Requests that the model is warmed up by."""
 
     name: str
     batch: int
     count: int
-    inputs: Mapping[str, tuple[str, tuple[int, ...], bool]]
-    """(datatype, shape without the batch, whether random: else zeros)"""
+    inputs: Mapping[str, Sample]
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,12 +305,14 @@ def _warmup(path: str, given: Any, most: int) -> Warmup:
     inputs = {}
     for name, each in sorted(given.inputs.items()):
         where = f"{path}.inputs[{name}]"
-        if each.WhichOneof("input_data_type") == "input_data_file":
-            raise refused(f"{where}.input_data_file", each.input_data_file, "use zero_data or random_data")
+        file = each.input_data_file
+        if "/" in file or file in {".", ".."} or "\x00" in file:
+            raise refused(f"{where}.input_data_file", file, f"use the name of a file in the folder {WARMUP}")
         dims = shape(f"{where}.dims", each.dims)
-        if -1 in dims:
-            raise refused(f"{where}.dims", list(dims), "use whole numbers from 1")
-        inputs[name] = (datatype(f"{where}.data_type", each.data_type), dims, each.random_data)
+        if -1 in dims or math.prod(dims) * max(1, given.batch_size) > MOST_ELEMENTS:
+            allowed = f"use whole numbers from 1, with the batch {MOST_ELEMENTS} elements at most"
+            raise refused(f"{where}.dims", list(dims), allowed)
+        inputs[name] = Sample(datatype(f"{where}.data_type", each.data_type), dims, each.random_data, file)
     return Warmup(given.name, given.batch_size, given.count or 1, inputs)
 
 

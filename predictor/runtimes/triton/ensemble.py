@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from predictor.model import TensorSpec
@@ -22,9 +23,9 @@ class Ensemble(model.Described):
 
     asks_others = True
 
-    def __init__(self, config: Config, names: Mapping[str, Sequence[str]], neighbours: Neighbours) -> None:
+    def __init__(self, config: Config, folder: Path, neighbours: Neighbours) -> None:
         """Raises LoadError where the models of its steps are not there, or not as the ensemble says."""
-        super().__init__(config, names)
+        super().__init__(config, folder)
         self._neighbours = neighbours
         kinds = {each.name: each.datatype for each in config.inputs}
         found = [_described(index, step, neighbours) for index, step in enumerate(config.steps)]

@@ -8,6 +8,8 @@ from torpor.errors import InvalidInputError
 from torpor.protocol.grpc.messages import message
 
 FILE = "config.pbtxt"
+WARMUP = "warmup"
+"""The folder beside it that has what models are warmed up by."""
 
 
 def datatype(path: str, number: int) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from predictor.runtimes.triton.config import Config
-from predictor.runtimes.triton.fields import FILE
+from predictor.runtimes.triton.fields import FILE, WARMUP
 from torpor.errors import InvalidInputError, NotFoundError
 
 
@@ -35,7 +35,7 @@ class Layout:
 
 def lay_out(names: Sequence[str]) -> Layout:
     """Return what is there; raises NotFoundError where that is no model, InvalidInputError where it is several."""
-    beside = tuple(each for each in names if "/" not in each)
+    beside = tuple(each for each in names if "/" not in each or each.startswith(f"{WARMUP}/"))
     versions: dict[int, list[str]] = {}
     for each in names:
         folder, slash, _ = each.partition("/")

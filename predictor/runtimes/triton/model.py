@@ -11,10 +11,11 @@ import numpy as np
 
 from predictor.model import Model, Signature, TensorSpec
 from predictor.runtimes import onnxports
-from predictor.runtimes.triton.config import Config, Port, Warmup
+from predictor.runtimes.triton.config import Config, Port, Sample, Warmup
 from predictor.runtimes.triton.document import document
-from predictor.runtimes.triton.fields import FILE
+from predictor.runtimes.triton.fields import FILE, WARMUP
 from torpor.errors import InvalidInputError, LoadError, ModelError, NotFoundError
+from torpor.protocol.binary import read_raw
 from torpor.protocol.tensors import DATATYPES, Tensor
 
 if TYPE_CHECKING:
@@ -34,9 +35,11 @@ _INDEX = re.compile(r".*__([0-9]+)")
 class Described:
     """What of a model its configuration says, and what holds for any backend."""
 
-    def __init__(self, config: Config, names: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, config: Config, folder: Path) -> None:
+        """`folder` is the model's. Raises NotFoundError for a file that the configuration names."""
         self.config = config
-        self.labels = names
+        self.labels: Mapping[str, Sequence[str]] = labels(config, folder)
+        self._warmups = [made_up(each, folder, has_batch=bool(config.max_batch)) for each in config.warmups]
         self.signature = Signature(
             PLATFORMS[config.backend],
             tuple(self._spec(each) for each in config.inputs),
@@ -79,10 +82,10 @@ class Described:
         return onnxports.to_predictions({each.name: each.array for each in found}, len(instances))
 
     def warm(self) -> None:
-        for each in self.config.warmups:
+        for each, inputs in zip(self.config.warmups, self._warmups, strict=True):
             for _ in range(each.count):
                 try:
-                    self.infer(_made_up(each, has_batch=bool(self.config.max_batch)))
+                    self.infer(inputs)
                 except (InvalidInputError, ModelError) as error:
                     raise LoadError("warm", f"{FILE}: model_warmup {each.name!r}: {error}") from error
 
@@ -139,9 +142,9 @@ class Described:
 class TritonModel(Described):
     """One whose framework we serve by itself: what it takes and gives is named and shaped as the configuration says."""
 
-    def __init__(self, config: Config, names: Mapping[str, Sequence[str]], inner: Model) -> None:
-        """Raises LoadError where the configuration names what the model has not."""
-        super().__init__(config, names)
+    def __init__(self, config: Config, folder: Path, inner: Model) -> None:
+        """`folder` is the model's. Raises LoadError where the configuration names what the model has not."""
+        super().__init__(config, folder)
         self._inner = inner
         inside = inner.signature
         self._inputs = dict(_paired("input", self._inside, [each.name for each in inside.inputs], config.backend))
@@ -218,15 +221,25 @@ def _numbered(found: Sequence[Tensor], name: str, index: int) -> Any:
     return found[place].array
 
 
-def _made_up(warmup: Warmup, *, has_batch: bool) -> list[Tensor]:
+def made_up(warmup: Warmup, folder: Path, *, has_batch: bool) -> list[Tensor]:
+    """Return the inputs of a warm-up; raises NotFoundError, and InvalidInputError for a file of another length."""
     made = []
-    for name, (datatype, shape, is_random) in warmup.inputs.items():
-        whole = ((max(1, warmup.batch),) if has_batch else ()) + shape
-        if datatype == "BYTES":
-            array: Any = np.full(whole, b"", np.object_)
-        elif is_random:
-            array = np.random.default_rng(0).integers(0, 2, whole).astype(DATATYPES[datatype])
-        else:
-            array = np.zeros(whole, DATATYPES[datatype])
+    for name, sample in warmup.inputs.items():
+        array = _sample(f"{FILE}: model_warmup {warmup.name!r}: {name}", sample, folder)
+        if has_batch:
+            array = np.broadcast_to(array, (max(1, warmup.batch), *array.shape)).copy()
         made.append(Tensor(name, array))
     return made
+
+
+def _sample(path: str, sample: Sample, folder: Path) -> Any:
+    if sample.file:
+        file = folder / WARMUP / sample.file
+        if not file.is_file():
+            raise NotFoundError(f"{path}: there is no {WARMUP}/{sample.file}")
+        return read_raw(path, sample.datatype, sample.shape, file.read_bytes())
+    if sample.datatype == "BYTES":
+        return np.full(sample.shape, b"", np.object_)
+    if sample.is_random:
+        return np.random.default_rng(0).integers(0, 2, sample.shape).astype(DATATYPES[sample.datatype])
+    return np.zeros(sample.shape, DATATYPES[sample.datatype])

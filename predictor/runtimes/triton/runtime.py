@@ -58,14 +58,14 @@ class Triton:
             raise InvalidInputError(config.filename, str(error), "Python that can be compiled is needed") from error
 
     def open(self, files: Files) -> Model:
-        from predictor.runtimes.triton.model import TritonModel, labels
+        from predictor.runtimes.triton.model import TritonModel
 
         files = _rooted(files)
         config = self._config(files)
         if config is not None and config.backend == "ensemble":
             from predictor.runtimes.triton.ensemble import Ensemble
 
-            return Ensemble(config, labels(config, files.folder), here.require())
+            return Ensemble(config, files.folder, here.require())
         version = _version(files, config)
         if config is None:
             return _inside(None).open(version)
@@ -77,7 +77,7 @@ class Triton:
 
         inner = _inside(config).open(version)
         config = by_signature(config, inner.signature)
-        return TritonModel(config, labels(config, files.folder), inner)
+        return TritonModel(config, files.folder, inner)
 
     def _config(self, files: Files) -> Config | None:
         """Return the configuration, if there is one, having seen that it means the version which is here."""

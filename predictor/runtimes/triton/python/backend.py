@@ -16,8 +16,8 @@ from predictor.runtimes.python import import_script, run_code
 from predictor.runtimes.triton.complete import by_document
 from predictor.runtimes.triton.config import Config
 from predictor.runtimes.triton.document import document
-from predictor.runtimes.triton.model import Described, labels
-from predictor.runtimes.triton.python import utils
+from predictor.runtimes.triton.model import Described
+from predictor.runtimes.triton.python import modules, utils
 from torpor.errors import (
     ConflictError,
     InvalidInputError,
@@ -51,11 +51,12 @@ class PythonBackend(Described):
         """`folder` is the model's. Raises LoadError with the words of its own code."""
         self._folder = str(script.parent)
         utils.register()
+        modules.forget(script.parent)
         sys.path.insert(0, self._folder)  # its own modules come before installed ones of the same name
         try:
             kind = _kind(script)
             config = _completed(config, kind)
-            super().__init__(config, labels(config, folder))
+            super().__init__(config, folder)
             self._model = _made(kind, config, script)
         except BaseException:
             sys.path.remove(self._folder)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from predictor.batching.options import MAX_QUEUE, Batching, QueuePolicy
 from predictor.batching.sequencing import Control, Kind, Sequencing, State
-from predictor.runtimes.triton.config import Config, Port, Versions, Warmup, read
+from predictor.runtimes.triton.config import Config, Port, Sample, Versions, Warmup, read
 from tests.support.triton import model_config_pb2
 from torpor.errors import InvalidInputError
 from torpor.protocol.grpc.messages import message
@@ -215,7 +215,7 @@ def test_what_else_is_read() -> None:
         "python",
     )
     assert (found.parameters, found.is_decoupled, found.keeps_answers) == ({"k": "v"}, True, True)
-    assert found.warmups == (Warmup("w", 2, 1, {"x": ("FP32", (4,), True)}),)
+    assert found.warmups == (Warmup("w", 2, 1, {"x": Sample("FP32", (4,), is_random=True)}),)
 
 
 @pytest.mark.parametrize(
@@ -260,8 +260,12 @@ def test_what_else_is_read() -> None:
         ),
         (f'backend: "python" {PORTS} model_warmup [ {{ batch_size: 3 }} ]', r"model_warmup\[0\].batch_size: 3"),
         (
-            'backend: "python" model_warmup [ { inputs { key: "x" value: { input_data_file: "f" } } } ]',
-            r"model_warmup\[0\].inputs\[x\].input_data_file: 'f'",
+            'backend: "python" model_warmup [ { inputs { key: "x" value: { input_data_file: "../f" } } } ]',
+            r"model_warmup\[0\].inputs\[x\].input_data_file: '../f'",
+        ),
+        (
+            'backend: "python" model_warmup [ { inputs { key: "x" value: { dims: [ 70000, 70000 ] } } } ]',
+            r"model_warmup\[0\].inputs\[x\].dims: \[70000, 70000\] .* elements at most",
         ),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -141,11 +142,11 @@ FITS = model({"i": "FP32"}, {"o": "INT64"})
 )
 def test_models_that_do_not_fit(models: dict[str, Described], says: str) -> None:
     with pytest.raises(LoadError, match=says):
-        Ensemble(ensemble(), {}, Fixed(**models))
+        Ensemble(ensemble(), Path(), Fixed(**models))
 
 
 def test_models_that_fit() -> None:
     """An optional input need not be mapped."""
-    Ensemble(ensemble(), {}, Fixed(a=FITS))
+    Ensemble(ensemble(), Path(), Fixed(a=FITS))
     more = model({"i": "FP32", "j": "FP32"}, {"o": "INT64"}, input=[{"name": "j", "optional": True}])
-    assert Ensemble(ensemble(), {}, Fixed(a=more)).signature.platform == "ensemble"
+    assert Ensemble(ensemble(), Path(), Fixed(a=more)).signature.platform == "ensemble"

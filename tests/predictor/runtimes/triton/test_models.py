@@ -285,3 +285,57 @@ def test_its_configuration_is_what_initialize_gets(tmp_path: Path) -> None:
     with pytest.raises(LoadError) as caught:
         opened(tmp_path)
     assert json.loads(str(caught.value).removeprefix("ValueError: ")) == [4, [2], "1"]
+
+
+def test_helpers_are_each_models_own(tmp_path: Path) -> None:
+    """Of the same name; of a model that is loaded again, what is there now."""
+    script = """
+    import helper
+    import triton_python_backend_utils as pb_utils
+    class TritonPythonModel:
+        def execute(self, requests):
+            found = [pb_utils.get_input_tensor_by_name(each, "x").as_numpy() * helper.FACTOR for each in requests]
+            return [pb_utils.InferenceResponse([pb_utils.Tensor("y", each)]) for each in found]
+    """
+    config = PYTHON.replace('parameters { key: "factor" value: { string_value: "3" } }', "")
+    models = []
+    for name, version, factor in (("a", 1, 2), ("b", 1, 3), ("a", 2, 5)):
+        files = {"config.pbtxt": config, f"{version}/model.py": script, f"{version}/helper.py": f"FACTOR = {factor}"}
+        models.append(opened(write(tmp_path / name, files)))
+    x = floats([1, 10])
+    assert [infer(each, x=x)["y"] for each in models] == [[[2, 20]], [[3, 30]], [[5, 50]]]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        pytest.param(np.array([1, 2], np.float32).tobytes(), "", id="right"),
+        pytest.param(
+            np.array([666, 2], np.float32).tobytes(), "model_warmup 'w': execute of .* ValueError", id="fails"
+        ),
+        pytest.param(b"1", "model_warmup 'w': x.* 8 bytes, and there are 1", id="another length"),
+        pytest.param(None, "model_warmup 'w': x: there is no warmup/f", id="none"),
+    ],
+)
+def test_warmed_up_by_a_file(tmp_path: Path, content: bytes | None, says: str) -> None:
+    """Each row of the batch is what the file has."""
+    script = """
+    import triton_python_backend_utils as pb_utils
+    class TritonPythonModel:
+        def execute(self, requests):
+            x = pb_utils.get_input_tensor_by_name(requests[0], "x").as_numpy()
+            if x.tolist() != [[1, 2]] * 3:
+                raise ValueError(x)
+            return [pb_utils.InferenceResponse([pb_utils.Tensor("y", x)])]
+    """
+    warmup = """model_warmup { name: "w" batch_size: 3
+        inputs { key: "x" value: { data_type: TYPE_FP32 dims: [ 2 ] input_data_file: "f" } } }"""
+    write(tmp_path, {"config.pbtxt": PYTHON + warmup, "1/model.py": script})
+    if content is not None:
+        (tmp_path / "warmup").mkdir()
+        (tmp_path / "warmup" / "f").write_bytes(content)
+    if not says:
+        opened(tmp_path)
+        return
+    with pytest.raises(TorporError, match=says):
+        opened(tmp_path)
