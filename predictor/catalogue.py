@@ -74,6 +74,8 @@ class TritonRepository:
         from predictor.runtimes.triton.survey import in_order  # noqa: PLC0415
 
         models = self._repository.models
+        if name == self._source.name and name not in models.names():
+            name = models.versions(name)[0].name  # one alone in its repository is asked by both
         everything = await self._survey()
         found = [each for each in everything if self._name(each) == name]
         if not found:

@@ -152,3 +152,19 @@ async def test_an_ensemble_by_request(tmp_path: Path) -> None:
             await client.unload_model("fives")
             with pytest.raises(triton.InferenceServerException, match="'fives' was unloaded"):
                 await ask(client, "a-chain", [1, 2])
+
+
+async def test_models_in_processes_of_their_own(tmp_path: Path) -> None:
+    """An ensemble asks them; they ask nobody, and say why."""
+    place = tmp_path / "repository"
+    for name, factor in (("triples", "3"), ("fives", "5")):
+        write(place / name, {"config.pbtxt": PYTHON + X, "1/model.py": TIMES.replace("FACTOR", factor)})
+    write(place / "sums", {"config.pbtxt": SUMS_CONFIG, "1/model.py": SUMS})
+    write(place / "asks", {"config.pbtxt": PYTHON + X, "1/model.py": ASKS})
+    write(place / "a-chain", {"config.pbtxt": CHAIN})
+    async with started(tmp_path, f"file://{place}", "triton", TORPOR_PREDICTOR_PROCESSES="1") as process:
+        await process.get("/readyz", timeout_s=60)
+        async with triton.InferenceServerClient(f"127.0.0.1:{process.port}") as client:
+            assert await ask(client, "a-chain", [1, 2]) == [[8, 16]]
+            with pytest.raises(triton.InferenceServerException, match=r"no other models here to ask: .* of its own"):
+                await ask(client, "asks", [3, 0])

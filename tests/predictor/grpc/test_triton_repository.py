@@ -123,11 +123,17 @@ async def test_a_name_that_is_not_there(tmp_path: Path) -> None:
 
 
 async def test_one_model_alone(tmp_path: Path) -> None:
-    """Has its folder's name, and the service's too."""
+    """Has its folder's name, and the service's too, also where it is loaded and unloaded."""
     onnx_model(tmp_path / "repository" / "doubles" / "4" / "model.onnx")
-    async with started(tmp_path, f"file://{tmp_path}/repository", "triton") as process:
+    env = {"TORPOR_PREDICTOR_MODEL_CONTROL": "explicit", "TORPOR_PREDICTOR_LOAD_MODELS": "*"}
+    async with started(tmp_path, f"file://{tmp_path}/repository", "triton", **env) as process:
         await process.get("/readyz")
         async with httpx.AsyncClient(base_url=process.url) as http:
+            for name in ("m", "doubles"):
+                for verb, status in (("unload", 404), ("load", 200)):
+                    answer = await http.post(f"/v2/repository/models/{name}/{verb}")
+                    assert answer.status_code == 200, answer.text
+                    assert (await http.get("/v2/models/doubles")).status_code == status
             for name in ("doubles", "m"):
                 answer = (await http.get(f"/v2/models/{name}")).json()
                 assert (answer["name"], answer["versions"]) == ("doubles", ["4"])
