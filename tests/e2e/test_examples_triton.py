@@ -50,3 +50,22 @@ def test_from_zero_and_in_batches(laptop: Laptop, wordcount: None) -> None:
         assert (config["backend"], config["max_batch_size"]) == ("python", 32)
         stats: dict[str, Any] = http.get("/v2/models/wordcount/stats").json()["model_stats"][0]
         assert stats["inference_count"] == len(asked) + 1
+
+
+def test_a_whole_repository(laptop: Laptop, examples: Path) -> None:
+    """Its models have their own names; the ensemble is asked through two others."""
+    shutil.copytree(examples / "triton-repository", laptop.data_dir / "volumes/default/models/triton-repository")
+    done = laptop.torpor("apply", "--wait", "--timeout", "90s", "-f", str(examples / "triton-repository.yaml"))
+    assert done.returncode == 0, done.stderr
+    try:
+        with laptop.client("texts") as http:
+            texts = ["to be -- or not", "to be!"]
+            tensor = {"name": "text", "shape": [2, 1], "datatype": "BYTES", "data": texts}
+            answer = http.post("/v2/models/words/infer", json={"inputs": [tensor]})
+            assert answer.status_code == 200, answer.text
+            assert answer.json()["outputs"][0]["data"] == [4, 2]
+            assert http.get("/v2/models").json() == {"models": ["clean", "count", "words"]}
+            index = http.post("/v2/repository/index").json()
+            assert {each["state"] for each in index} == {"READY"}
+    finally:
+        laptop.kubectl("delete", "isvc", "--wait=false", "texts")
