@@ -241,6 +241,20 @@ async def test_wishes_that_are_none(pod: Pod, parameters: dict[str, Any], field:
     assert (await first).status_code == 200
 
 
+async def test_at_the_end_whoever_waits_is_answered() -> None:
+    """SIGTERM comes while one is computed and others wait: all of them are answered, by HTTP and by the long way."""
+    async with running(batching=BATCHING) as pod:
+        gate, first = await held_up(pod)
+        tasks = [infer(pod, [number, number]) for number in range(1, 5)]
+        long = asyncio.create_task(pod.http.post("/v2/models/m/infer?long", json=body([9, 9])))
+        await waiting(pod, 5)
+        pod.server.end()
+        gate.opened.set()
+        answers = [await task for task in (first, *tasks, long)]
+        assert [each.status_code for each in answers] == [200] * 6
+        assert [each.json()["outputs"][0]["data"][0] for each in answers] == [0, 2, 4, 6, 8, 18]
+
+
 async def test_a_batch_may_be_waited_for() -> None:
     """With a delay an idle model waits for a preferred size, and no longer once it is there."""
     async with running(batching=Batching(max_size=8, preferred=(2,), delay_s=20)) as pod:
