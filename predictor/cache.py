@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from predictor.calls import Call, Infer, Predict
+from predictor.calls import RESERVED, Call, Infer, Predict
 from torpor.protocol import v1
 
 if TYPE_CHECKING:  # numpy, which the endpoints do not pay for before they listen
@@ -21,8 +21,8 @@ if TYPE_CHECKING:  # numpy, which the endpoints do not pay for before they liste
 
 ENTRY_BYTES = 512
 """What is needed to keep one, beside what it holds."""
-RESERVED = frozenset({"priority", "timeout"})
-"""Parameters that change nothing in an answer."""
+ELEMENT_BYTES = 60
+"""What Python needs for a text, or for bytes, beside its characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def key_of(call: Call) -> Key | None:
     """Return what a call is known by; None where its answer is not kept."""
     if isinstance(call, Infer):
         tensors = tuple([_content(each) for each in call.request.inputs])
-        size = sum(each.array.nbytes for each in call.request.inputs)
+        size = sum(_bytes(each) for each in call.request.inputs)
         parameters = _parameters(call.request.parameters)
         return Key(("infer", tensors, parameters), size + len(parameters))
     if isinstance(call, Predict):
@@ -115,4 +115,6 @@ def _owned(call: Call, answer: Any) -> tuple[Any, int]:
 
 def _bytes(tensor: Tensor) -> int:
     array = tensor.array
-    return array.nbytes + sum(len(each) for each in array.ravel().tolist()) if array.dtype.hasobject else array.nbytes
+    if not array.dtype.hasobject:
+        return array.nbytes
+    return sum(len(each) + ELEMENT_BYTES for each in array.ravel().tolist())

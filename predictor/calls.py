@@ -19,6 +19,9 @@ if TYPE_CHECKING:  # numpy costs 60 ms, which the endpoints do not pay before th
 
 T = TypeVar("T")
 
+RESERVED = frozenset({"priority", "timeout"})
+"""Parameters that are about waiting, no business of a model's, and change nothing in an answer."""
+
 
 class Call(Protocol):
     """One request to a model."""

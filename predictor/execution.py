@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,11 +14,11 @@ from starlette.types import Receive
 from predictor.calls import Call, Computing, Infer, computed, failed, started, written
 from predictor.counters import Waits
 from predictor.loading.held import Held
-from predictor.pace import Pace
+from predictor.pace import SMALL_BYTES, Pace
 from predictor.served import Served
 from predictor.statistics import Laps
 from predictor.steps import Steps
-from predictor.workers import Workers, tellable
+from predictor.workers import Workers, answered, tellable
 from torpor.aio.clock import Clock
 from torpor.errors import UnsupportedError
 
@@ -59,11 +59,11 @@ class Execution:
         arrived_ns = time.perf_counter_ns()
         laps = Laps()
         batcher = None if held.batching is None else held.batcher or self._batcher(served, held)
-        is_batched = batcher is not None and not batcher.is_idle
+        is_batched = batcher is not None and not (batcher.is_idle and self._workers.is_free)
         try:
             if batcher is None:
                 result = await self._separately(served, held, begin, length, laps, receive)
-            elif batcher.is_idle:  # one job is less than three
+            elif batcher.is_idle and self._workers.is_free:  # one job is less than three, and it waits for nobody
                 with batcher.alone():
                     result = await self._separately(served, held, begin, length, laps, receive)
             else:
@@ -156,6 +156,7 @@ class Execution:
     ) -> T:
         """Read and write for each, ask for many at once."""
         served.turns.require()
+        since_s = self._clock.monotonic()
         computing = begin()
         call, result = await self._briefly(served.reading, length, partial(started, computing))
         if call is None:
@@ -163,9 +164,12 @@ class Execution:
         laps.rows = call.rows
         key, answer = (None, None) if held.sequencing is not None else _kept(held, call, laps)
         if not laps.is_hit:
-            ask = partial(batcher.answer, laps=laps, receive=receive)
             try:
-                answer = await (ask(call) if held.sequencing is None else _in_sequence(held, call, ask))
+                if held.sequencing is None:
+                    answer = await batcher.answer(call, laps, receive, since_s)
+                else:
+                    ask = partial(batcher.answer, laps=laps, since_s=since_s)
+                    answer = await answered(_in_sequence(held, call, ask), receive)
             except Exception as error:
                 return failed(computing, error)
             served.pace.took((laps.inferred_ns - laps.began_ns) / 1e9, on_loop=False)
@@ -176,7 +180,7 @@ class Execution:
 
     async def _briefly(self, pace: Pace, length: int, work: Callable[[], T]) -> T:
         """Do what seldom takes long: here where it never has, else in a thread."""
-        if pace.is_brief(length):
+        if pace.is_brief(length) or (length <= SMALL_BYTES and not self._workers.is_free):
             began_s = time.perf_counter()
             result = work()
             pace.took(time.perf_counter() - began_s, on_loop=True)
@@ -225,7 +229,7 @@ def _whole(held: Held, begin: Callable[[], Computing[T]], laps: Laps) -> T:
     return result
 
 
-def _in_sequence(held: Held, call: Call, ask: Ask) -> Awaitable[Any]:
+def _in_sequence(held: Held, call: Call, ask: Ask) -> asyncio.Future[Any]:
     """Ask a stateful model: after the request before this one of its sequence."""
     from predictor.batching.sequences import Sequences  # noqa: PLC0415  # few models have them
 
@@ -234,7 +238,7 @@ def _in_sequence(held: Held, call: Call, ask: Ask) -> Awaitable[Any]:
         raise UnsupportedError("this model is stateful: ask it by V2's infer, with sequence_id")
     if held.sequences is None:
         held.sequences = Sequences(held.sequencing)
-    return held.sequences.answer(call, ask)
+    return asyncio.ensure_future(held.sequences.answer(call, ask))
 
 
 def _kept(held: Held, call: Call, laps: Laps) -> tuple[Key | None, Any]:

@@ -57,6 +57,11 @@ class Workers:
             self._waits.left(number)
 
     @property
+    def is_free(self) -> bool:
+        """Whether a job would have a thread at once."""
+        return self._busy < self._limit
+
+    @property
     def has_waiting(self) -> bool:
         """Whether a job waits for a thread."""
         return not self._jobs.empty()

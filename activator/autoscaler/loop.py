@@ -186,7 +186,7 @@ class Autoscaler:
         if not self._team.leads:
             return  # who leads has been told
         self._awake |= reports.keys()
-        self._poked.clear()  # the reports know of those requests now
+        known = set(self._poked)  # the reports know of those requests; a watch does once it is given its own
         wanted: dict[Key, ScaleMetric] = {}
         turn = Turn(self._clock, SLICE_S)
         for key in self._awake & self._watched.keys():
@@ -200,6 +200,8 @@ class Autoscaler:
                 wanted[key] = watch.reported
                 told = self._reported.total(key, self._sampled_s)
             watch.sample(reports.get(key), start_s, self._sampled_s, self._purses[key[0]], told=told)
+            self._poked -= {key} & known
+        self._poked -= known
         if self._reported is not None:
             self._reported.want(wanted)
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from predictor.batching.options import Batching
-from predictor.batching.together import RESERVED, key_of, passed_on
-from predictor.calls import Call, Infer, Predict
+from predictor.batching.together import key_of, passed_on
+from predictor.calls import RESERVED, Call, Infer, Predict
 from predictor.loading.held import Held
 from torpor.errors import InvalidInputError
 

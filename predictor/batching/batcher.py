@@ -113,8 +113,8 @@ class Batcher:
         """How many requests wait."""
         return len(self._line)
 
-    async def answer(self, call: Call, laps: Laps, receive: Receive | None = None) -> Any:
-        """Return what the model answers; `laps` gets when it was computed.
+    async def answer(self, call: Call, laps: Laps, receive: Receive | None = None, since_s: float | None = None) -> Any:
+        """Return what the model answers; `laps` gets when it was computed. It waits since `since_s`; None: since now.
 
         Raises QueueFullError, DeadlineError when it has waited for longer than it may, ClientDisconnect when `receive`
         says that nobody waits any more, and what the model raises. Whoever is cancelled before its execution is not
@@ -132,7 +132,8 @@ class Batcher:
                 self._line.add(entry)
             self.look()
             if wish.timeout_s:
-                timer = self._loop.call_later(wish.timeout_s, self._overdue, entry, wish.timeout_s)
+                rest_s = wish.timeout_s - (0.0 if since_s is None else now_s - since_s)
+                timer = self._loop.call_later(max(0.0, rest_s), self._overdue, entry, wish.timeout_s)
             return await answered(asked.done, receive, GLANCE_S)
         finally:
             if timer is not None:
@@ -148,8 +149,7 @@ class Batcher:
         with self._lock:
             was_waiting = self._line.delay(entry) if delays else self._line.drop(entry)
         if was_waiting and not delays and not entry.what.done.done():
-            told = f"the request waited {timeout_s * 1000:g} ms for the model, which is all that it may"
-            entry.what.done.set_exception(DeadlineError(told))
+            entry.what.done.set_exception(overdue(timeout_s))
 
     def look(self) -> None:
         """See whether a thread is to begin, or when; also when there may be more, or fewer, at once."""
@@ -162,11 +162,11 @@ class Batcher:
             self._send_away()
         with self._lock:
             wait_s = self._line.wait_s(self._clock.monotonic()) if self._busy < most else None
-            if wait_s == 0.0:
-                self._busy += 1
-        if wait_s == 0.0:
+            begins = min(most - self._busy, len(self._line)) if wait_s == 0.0 else 0
+            self._busy += begins
+        for _ in range(begins):
             self._workers.start(self._work)
-        elif wait_s is not None:
+        if wait_s:
             self._timer = self._loop.call_later(wait_s, self.look)
 
     def _send_away(self) -> None:
@@ -217,6 +217,8 @@ class Batcher:
             try:
                 answers = list(joined(calls, self._held, self._batching.padding))
             except BaseException as error:  # a model's sys.exit() is an answer too, and must not end the thread
+                if self._held.sequencing is not None:  # what it keeps itself, it may have changed already
+                    return [tellable(error)] * len(calls)
                 log.info("a batch of %d requests raised %s: each is computed alone", len(calls), type(error).__name__)
             else:
                 if len(answers) == len(calls):
@@ -258,6 +260,11 @@ class Batcher:
                 asked.done.set_exception(answer)
             else:
                 asked.done.set_result(answer)
+
+
+def overdue(timeout_s: float) -> DeadlineError:
+    """Return what is told to a request that has waited for so long."""
+    return DeadlineError(f"the request waited {timeout_s * 1000:g} ms for the model, which is all that it may")
 
 
 def _has_slot(call: Call) -> bool:

@@ -94,7 +94,7 @@ class Line(Generic[T]):
             return None
         if self._next(now_s):
             return 0.0
-        return max(0.0, self._batching.delay_s - (now_s - self._first().since_s))
+        return max(0.0, self._batching.delay_s - (now_s - self._oldest_s(self._first().key)))
 
     def _next(self, now_s: float) -> list[Entry[T]]:
         if not self:
@@ -103,10 +103,14 @@ class Line(Generic[T]):
         if first.key is None:
             return [first]
         fitting = list(self._fitting(first.key))
-        oldest_s = min(entry.since_s for entry in fitting)
+        oldest_s = self._oldest_s(first.key)
         # Those of other kinds wait behind these: to let these grow would hold up all of them.
         grows = len(fitting) == len(self)
         return fitting[: form([entry.rows for entry in fitting], now_s - oldest_s, self._batching, grows=grows)]
+
+    def _oldest_s(self, key: Hashable) -> float:
+        """Return since when the oldest of a batch has waited, of whatever priority."""
+        return min(entry.since_s for entry in self._fitting(key))
 
     def _first(self) -> Entry[T]:
         return next(self._levels[place].first() for place in sorted(self._levels) if self._levels[place])

@@ -19,6 +19,8 @@ from torpor.protocol.inference import InferRequest
 from torpor.protocol.tensors import DATATYPES, Tensor
 
 _PARAMETERS = frozenset({"sequence_id", "sequence_start", "sequence_end"})
+MOST_REQUESTS = 1000
+"""Of one sequence that may wait for one another."""
 MOST_WAITING = 1000
 """Sequences that wait for one of those at work to end."""
 
@@ -60,7 +62,8 @@ class Sequences:
         """Return what the model answers, without what it is for the server to keep.
 
         Raises InvalidInputError naming `parameters.sequence_id` or the input that does not fit, QueueFullError, and
-        what `ask` raises, after which the sequence goes on with what was kept before.
+        what `ask` raises, after which the sequence goes on with what was kept before; one whose start failed has not
+        begun.
         """
         wish = _read(call.request.parameters)
         self._check(call.request)
@@ -72,6 +75,8 @@ class Sequences:
     async def _turn(self, wish: _Wish) -> AsyncIterator[_Sequence]:
         """Give the sequence to one request at a time, in order of arrival."""
         sequence = self._there.get(wish.id) or self._new(wish)
+        if sequence.users >= MOST_REQUESTS:
+            raise QueueFullError(f"{sequence.users} requests of this sequence wait already, which is its limit")
         sequence.users += 1
         if sequence.timer is not None:
             sequence.timer.cancel()
@@ -80,15 +85,17 @@ class Sequences:
             async with sequence.turn:
                 if wish.starts:
                     sequence.states.clear()
-                    sequence.is_begun = True
-                elif not sequence.is_begun:  # whoever began it has left, or it has ended
+                    sequence.is_begun = False  # until this one is executed
+                elif not sequence.is_begun:  # whoever was to begin it has left or failed, or it has ended
                     raise _not_begun(wish)
                 if sequence.slot is None:
                     sequence.slot = await self._room()
                 try:
                     yield sequence
-                finally:
-                    sequence.is_begun = not wish.ends
+                except BaseException:
+                    sequence.is_begun = sequence.is_begun and not wish.ends
+                    raise
+                sequence.is_begun = not wish.ends
         finally:
             sequence.users -= 1
             if not sequence.users:

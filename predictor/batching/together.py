@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import orjson
 
-from predictor.calls import Call, Handle, Infer, Predict
+from predictor.calls import RESERVED, Call, Handle, Infer, Predict
 from predictor.loading.held import Held
 from predictor.model import TakesParameters
 from torpor.errors import ModelError
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Padding = Mapping[str, float]
-
-RESERVED = frozenset({"priority", "timeout"})
-"""Parameters that are about waiting, and no business of the model's."""
 
 
 def key_of(call: Call, held: Held, padding: Padding) -> Hashable:
@@ -98,18 +95,16 @@ def _inferred(calls: Sequence[Infer], held: Held, padding: Padding) -> Sequence[
     rows = inputs[0].shape[0]
     for each in outputs:
         _check_rows(f"output {each.name!r}", each.shape[0] if each.shape else 0, rows)
-    longest = {axis: length for each in inputs if each.name in padding for axis, length in _padded_axes(each.array)}
+    longest = _lengths(inputs, padding)
+    cut = {each.name: each.shape for each in held.signature.outputs}
     shares: list[Sequence[Tensor]] = []
     start = 0
     for call in calls:
         end = start + call.rows
-        own = {
-            axis: length
-            for each in call.request.inputs
-            if each.name in padding
-            for axis, length in _padded_axes(each.array)
-        }
-        shares.append([Tensor(each.name, _share(each.array[start:end], own, longest)) for each in outputs])
+        own = _lengths(call.request.inputs, padding)
+        shares.append(
+            [Tensor(each.name, _share(each.array[start:end], own, longest, cut.get(each.name))) for each in outputs]
+        )
         start = end
     return shares
 
@@ -144,19 +139,29 @@ def _concatenated(arrays: Sequence[NDArray[Any]], padding: Padding, name: str) -
     return whole
 
 
-def _padded_axes(array: NDArray[Any]) -> Sequence[tuple[int, int]]:
-    """Return (axis, length) of all axes but the first."""
-    return list(enumerate(array.shape))[1:]
+def _lengths(inputs: Sequence[Tensor], padding: Padding) -> Mapping[int, int]:
+    """Return the length of each axis that may be padded, but the first; of one on which inputs differ, none."""
+    found: dict[int, set[int]] = {}
+    for each in inputs:
+        if each.name in padding:
+            for axis, length in enumerate(each.shape):
+                found.setdefault(axis, set()).add(length)
+    return {axis: lengths.pop() for axis, lengths in found.items() if axis and len(lengths) == 1}
 
 
-def _share(rows: NDArray[Any], own: Mapping[int, int], longest: Mapping[int, int]) -> NDArray[Any]:
-    """Return a request's part of an output: along axes that have become longer by padding, only its own length."""
-    cuts = [
-        slice(own[axis]) if length == longest.get(axis) and own[axis] < length else slice(None)
-        for axis, length in enumerate(rows.shape)
-        if axis
-    ]
-    return rows[(slice(None), *cuts)] if own else rows
+def _share(
+    rows: NDArray[Any], own: Mapping[int, int], longest: Mapping[int, int], declared: tuple[int, ...] | None
+) -> NDArray[Any]:
+    """Return a request's part of an output: of axes that padding has made longer, only its own length.
+
+    Those are axes that are as long as the padded input's, and of any length (-1) where the output is declared.
+    """
+    cuts = []
+    for axis, length in enumerate(rows.shape):
+        may = axis in own and length == longest.get(axis) and own[axis] < length
+        fixed = declared is not None and (axis >= len(declared) or declared[axis] != -1)
+        cuts.append(slice(own[axis]) if may and not fixed else slice(None))
+    return rows[tuple(cuts)]
 
 
 def _check_rows(what: str, got: int, wanted: int) -> None:

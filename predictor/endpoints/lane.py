@@ -149,7 +149,10 @@ class Connection(asyncio.Protocol):
             self._accepted.append(value)
         elif (
             name in _ELSEWHERE
-            or (name == b"content-length" and not (value.isdigit() and int(value[:9]) <= self._most_bytes))
+            or (
+                name == b"content-length"
+                and not (len(value) < 10 and value.isdigit() and int(value) <= self._most_bytes)
+            )
             or (name == b"connection" and value.lower() != b"keep-alive")
             or (name == b"content-type" and value.lower().startswith(_EVENTS))
             or name.startswith(b"ce-")

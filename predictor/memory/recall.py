@@ -69,7 +69,7 @@ class Recall:
     async def _fly(self) -> None:
         try:
             await self._bring()
-        except TorporError as error:
+        except Exception as error:
             self._failures += 1
             self._failure = _again(error)  # what it was raised from would keep half a model in memory
             self._again_s = self._clock.monotonic() + BACKOFF.delay_s(self._failures)
@@ -104,10 +104,11 @@ class _Flight:
             self.waiting -= 1
 
 
-def _again(error: TorporError) -> TorporError:
+def _again(error: Exception) -> TorporError:
     if isinstance(error, LoadError):
         return LoadError(error.stage, str(error), retryable=error.retryable)
-    return UnavailableError(str(error))
+    # What is none of ours may hold what is not for clients.
+    return UnavailableError(str(error) if isinstance(error, TorporError) else type(error).__name__)
 
 
 def _seen(task: asyncio.Future[None]) -> None:

@@ -20,7 +20,7 @@ TEXTS = ["to be or not to be", "", "that is the question", "one"]
 @pytest.fixture(scope="module")
 def wordcount(laptop: Laptop, examples: Path) -> Iterator[None]:
     """Deployed, and at zero."""
-    shutil.copytree(examples / "triton", laptop.data_dir / "volumes/default/models/triton")
+    shutil.copytree(examples / "triton", laptop.data_dir / "volumes/default/models/triton", dirs_exist_ok=True)
     manifest = (examples / "triton.yaml").read_text()
     soon = '  name: wordcount\n  annotations: {autoscaling.knative.dev/window: "6s"}\n'
     manifest = manifest.replace("  name: wordcount\n", soon)

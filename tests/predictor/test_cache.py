@@ -84,6 +84,18 @@ def test_the_latest_are_kept_within_the_bytes(asked: Sequence[tuple[int, int]], 
     assert (cache.bytes_held == 0) == (len(cache) == 0)
 
 
+def test_texts_count_by_their_length() -> None:
+    """Their array holds only where they are."""
+    cache = ResponseCache(1_000_000)
+    for number in range(20):
+        call = infer(np.array([[b"%d" % number + b"x" * 100_000]], object))
+        key = key_of(call)
+        assert key is not None
+        assert key.size > 100_000
+        cache.keep(key, call, [Tensor("y", np.array([[b"y"]], object))])
+    assert (len(cache), cache.bytes_held <= 1_000_000) == (9, True)
+
+
 def test_an_answer_is_kept_apart_from_its_batch() -> None:
     """And nobody can change it."""
     call, whole = infer([[1.0]]), np.ones((1000, 10))

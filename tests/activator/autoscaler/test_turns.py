@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
 from activator.autoscaler import loop
 from activator.autoscaler.loop import SLICE_S, Autoscaler
-from tests.activator.autoscaler.world import KEY, World, world
+from tests.activator.autoscaler.world import KEY, Traffic, World, world
 from tests.support.clock import FakeClock
 from torpor.spec import names
 from torpor.spec.kinds import DEPLOYMENT, REVISION, ROUTE, Object
@@ -161,3 +162,45 @@ async def test_what_goes_meanwhile_is_not_looked_at(monkeypatch: pytest.MonkeyPa
         assert not list(ticking)
         await w.settle()
         assert len(w.cluster.patches) == before
+
+
+async def test_a_wake_that_waits_for_its_turn_is_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever was poked before the sample, and is scaled in the middle of it, is known to be asked for."""
+    monkeypatch.setattr(loop, "SLICE_S", 0.0)
+    async with world() as w:
+        await deploy_all(w)
+        for _ in range(80):  # all that are idle go to sleep
+            w.clock.advance(1.0)
+            w.autoscaler.sample()
+            w.autoscaler.tick()
+            await w.settle()
+        asleep = {
+            each["metadata"]["labels"][names.REVISION]
+            for each in w.cluster.all(DEPLOYMENT)
+            if each["spec"]["replicas"] == 0
+        }
+        answers, patch = asyncio.Event(), w.cluster.patch
+
+        async def slowly(*arguments: Any, **named: Any) -> Object:
+            await answers.wait()
+            return await patch(*arguments, **named)
+
+        monkeypatch.setattr(w.cluster, "patch", slowly)
+        for name in asleep:
+            w.throttlers.of[KEY[0], name] = Traffic(queued=1, requests=1)
+            w.autoscaler.poke((KEY[0], name))
+        await w.settle()  # some are at the API, the rest wait for their turn
+        w.clock.advance(1.0)
+        steps = w.autoscaler.sampling()
+        next(steps)
+        answers.set()
+        await w.settle()
+        for _ in steps:
+            pass
+        await w.settle()
+        assert len(asleep) > 16
+        assert {
+            each["metadata"]["labels"][names.REVISION]
+            for each in w.cluster.all(DEPLOYMENT)
+            if each["spec"]["replicas"] == 0
+        }.isdisjoint(asleep)

@@ -97,6 +97,16 @@ def test_how_long_to_wait() -> None:
     assert taken(found, 6.5) == "C"
 
 
+def test_a_delay_is_that_of_the_oldest_whatever_its_priority() -> None:
+    """Those who are more important are first, and make nobody wait for longer."""
+    found: Line[str] = Line(Batching(4, delay_s=1.0, levels=2))
+    found.add(entry("low", level=2, since_s=0.0))
+    found.add(entry("high", level=1, since_s=0.75))
+    assert found.wait_s(0.75) == 0.25
+    assert taken(found, 0.75) == ""
+    assert taken(found, 1.0) == "highlow"
+
+
 @given(st.lists(st.tuples(st.integers(1, 3), st.sampled_from("xy"), st.integers(0, 3)), max_size=40))
 def test_everybody_is_executed_once_in_order_of_their_kind(requests: list[tuple[int, str, int]]) -> None:
     batching = Batching(4, levels=2, default_level=1)

@@ -16,7 +16,7 @@ from predictor.batching.sequences import Sequences
 from predictor.batching.sequencing import Control, Kind, Sequencing, State
 from predictor.calls import Call, Infer
 from tests.support.until import until
-from torpor.errors import InvalidInputError, ModelError
+from torpor.errors import InvalidInputError, ModelError, QueueFullError
 from torpor.protocol.inference import InferRequest
 from torpor.protocol.tensors import Tensor
 
@@ -108,6 +108,38 @@ async def test_a_failure_changes_nothing_that_was_kept() -> None:
         await total(sequences, call(10), ask)
     ask.fails = False
     assert await total(sequences, call(2), ask) == 3
+
+
+async def test_a_start_that_fails_or_leaves_begins_nothing() -> None:
+    """Those behind it learn so, instead of going on from nowhere."""
+    sequences, ask = Sequences(SEQUENCING), Sums()
+    ask.fails = True
+    with pytest.raises(ModelError):
+        await total(sequences, call(1, start=True), ask)
+    ask.fails = False
+    with pytest.raises(InvalidInputError, match="the first request"):
+        await total(sequences, call(2), ask)
+    for id_ in (1, 2):
+        await total(sequences, call(1, id_, start=True), ask)
+    leaving = asyncio.create_task(total(sequences, call(1, start=True), ask))
+    behind = asyncio.create_task(total(sequences, call(2), ask))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    with pytest.raises(InvalidInputError, match="the first request"):
+        await behind
+    assert len(sequences) == 2
+
+
+async def test_a_sequence_has_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("predictor.batching.sequences.MOST_REQUESTS", 2)
+    sequences, ask = Sequences(SEQUENCING), Sums()
+    ask.gate.clear()
+    tasks = [asyncio.create_task(total(sequences, call(1, start=True), ask)) for _ in range(2)]
+    await until(lambda: len(ask.told) == 1)
+    with pytest.raises(QueueFullError, match="2 requests of this sequence"):
+        await total(sequences, call(1), ask)
+    ask.gate.set()
+    assert await asyncio.gather(*tasks) == [1, 1]
 
 
 async def test_more_sequences_than_there_may_be() -> None:

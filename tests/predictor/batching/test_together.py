@@ -87,6 +87,15 @@ def test_padding_is_not_seen(shapes: list[tuple[int, int]], fill: int) -> None:
         assert answer[0].array.tolist() == (array.sum(axis=1) + fill * (longest - array.shape[1])).tolist()
 
 
+def test_an_output_of_fixed_length_is_never_cut() -> None:
+    """Five scores stay five, also for a request of three whose neighbour has five."""
+    scores = Rowwise(lambda array: np.ones((len(array), 5)))
+    scores.signature = Signature("test", scores.signature.inputs, (TensorSpec("y", "FP64", (-1, 5)),))
+    calls = [infer(np.ones((1, 3))), infer(np.ones((1, 5)))]
+    for answer in joined(calls, Held(scores), {"x": 0.0}):
+        assert answer[0].shape == (1, 5)
+
+
 @pytest.mark.parametrize(
     ("one", "other", "fit"),
     [

@@ -124,6 +124,7 @@ LONG = {
     "an event": (post(V1, ONE, "ce-specversion: 1.0", "ce-id: 1", "ce-source: s", "ce-type: t"), 200),
     "no HTTP": (b"what\r\n\r\n", 400),
     "no length": (b"POST %s HTTP/1.1\r\nHost: m\r\nContent-Length: x\r\n\r\n" % V2.encode(), 400),
+    "a long length": (post(V2, INFER).replace(b"Content-Length: ", b"Content-Length: 00000000"), 200),
     "two lengths": (post(V2, INFER, "Content-Length: 3"), 400),
 }
 
