@@ -58,7 +58,9 @@ class TritonPythonModel:
 
     def answer(self, x):
         kind = int(x[0, 0])
-        if kind == 1:
+        if kind == 9:
+            found = [x]  # nobody is asked
+        elif kind == 1:
             found = [asyncio.run(self.both(x))]
         elif kind == 2:
             answers = request("counts", x[0]).exec(decoupled=True)
@@ -168,3 +170,20 @@ async def test_models_in_processes_of_their_own(tmp_path: Path) -> None:
             assert await ask(client, "a-chain", [1, 2]) == [[8, 16]]
             with pytest.raises(triton.InferenceServerException, match=r"no other models here to ask: .* of its own"):
                 await ask(client, "asks", [3, 0])
+
+
+async def test_what_asks_others_is_not_computed_on_the_loop(tmp_path: Path) -> None:
+    """Though it has always been brief, and its client is alone: the loop would wait for itself."""
+    async with started(tmp_path, f"file://{repository(tmp_path)}", "triton") as process:
+        await process.get("/readyz")
+
+        async def answer(kind: int) -> list[float]:
+            tensor = {"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [kind, 2]}
+            found = await process.http.post("/v2/models/asks/infer", json={"inputs": [tensor]})
+            data: list[float] = found.json()["outputs"][0]["data"]
+            return data
+
+        async with asyncio.timeout(20):
+            for _ in range(300):  # more in a row than are tried in threads
+                assert await answer(9) == [9, 2]
+            assert await answer(1) == [8, 16]
