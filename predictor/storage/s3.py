@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,7 @@ class S3Place:
             raise UnsupportedError(f"{where.uri}: {where.endpoint} does not serve ranges of an object")
         raw = answer["Body"]._raw_stream  # noqa: SLF001  # urllib3's response: only it can be woken from outside
         try:
-            with stop.waking(raw.shutdown):
+            with stop.waking(partial(wake, raw)):
                 left = part.end - at
                 while left and (chunk := raw.read(min(CHUNK_BYTES, left))):
                     stop.check()
@@ -134,6 +135,13 @@ class S3Place:
                     yield chunk
         finally:
             answer["Body"].close()
+
+
+def wake(response: Any) -> None:
+    """End a wait for bytes of this answer, unless it has just ended by itself."""
+    # urllib3's own: it has been closed, or its connection is the next request's.
+    with contextlib.suppress(ValueError, RuntimeError, OSError):
+        response.shutdown()
 
 
 def _cut_off(part: Part, at: int, where: Where) -> UnavailableError:

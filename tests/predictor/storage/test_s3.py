@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
+import urllib3
 
 from predictor.storage import s3 as module
 from predictor.storage.place import File, Place, Stop, StoppedError
@@ -227,3 +230,15 @@ def test_an_endpoint_without_ranges_is_told_so(
     monkeypatch.setattr(client, "get_object", lambda Range, **rest: ask(**rest))  # noqa: N803  # boto3's name
     with pytest.raises(UnsupportedError, match="does not serve ranges"):
         source.fetch(listing.files, tmp_path, Count(), Stop())
+
+
+def test_an_answer_that_has_just_ended_needs_no_waking() -> None:
+    """Whoever stops a fetch in that moment learns nothing of it: urllib3 raises for what it has closed."""
+    ended = urllib3.HTTPResponse(io.BytesIO(b"bytes"), preload_content=False)
+    with pytest.raises(ValueError, match="Cannot shutdown"):
+        ended.shutdown()
+    stop = Stop()
+    with stop.waking(partial(module.wake, ended)):
+        stop.set()
+    with pytest.raises(StoppedError):
+        stop.check()
