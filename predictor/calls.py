@@ -113,11 +113,9 @@ class NoAnswerError(Exception):
 
 def computed(computing: Computing[T], ask: Callable[[Call], Any]) -> T:
     """Run a protocol from the first step to the last; `ask` asks the model."""
-    try:
-        call = next(computing)
-    except StopIteration as ended:
-        result: T = ended.value
-        return result
+    call, result = started(computing)
+    if call is None:
+        return result  # type: ignore[return-value]  # then it has ended by this
     try:
         answer = ask(call)
     except Exception as error:  # also a StopIteration of the model's own, which a generator takes for ours
@@ -135,13 +133,7 @@ def started(computing: Computing[T]) -> tuple[Call | None, T | None]:
 
 def written(computing: Computing[T], answer: Any) -> T:
     """Return what goes to the client for what the model has answered."""
-    try:
-        computing.send(answer)
-    except StopIteration as ended:
-        result: T = ended.value
-        return result
-    computing.close()
-    raise NoAnswerError
+    return _ended(computing, computing.send, answer)
 
 
 def failed(computing: Computing[T], error: Exception) -> T:
@@ -149,8 +141,13 @@ def failed(computing: Computing[T], error: Exception) -> T:
     if isinstance(error, StopIteration):
         computing.close()
         raise error
+    return _ended(computing, computing.throw, error)
+
+
+def _ended(computing: Computing[T], step: Callable[[Any], Any], given: Any) -> T:
+    """Take the last step; raises NoAnswerError where it was not the last."""
     try:
-        computing.throw(error)
+        step(given)
     except StopIteration as ended:
         result: T = ended.value
         return result

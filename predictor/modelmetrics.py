@@ -21,54 +21,46 @@ ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 """Bounds of the histogram of batches."""
 
 
+_COUNTED: tuple[tuple[Family, Family, Callable[[Statistics], float]], ...] = (
+    (metrics.PREDICTOR_MODEL_REQUESTS, metrics.TRITON_SUCCESS, lambda each: each.success.count),
+    (metrics.PREDICTOR_MODEL_INFERENCES, metrics.TRITON_COUNT, lambda each: each.inferences),
+    (metrics.PREDICTOR_MODEL_EXECUTIONS, metrics.TRITON_EXECUTIONS, lambda each: each.executions),
+    (metrics.PREDICTOR_MODEL_CACHE_HITS, metrics.TRITON_CACHE_HITS, lambda each: each.cache_hit.count),
+    (metrics.PREDICTOR_MODEL_CACHE_MISSES, metrics.TRITON_CACHE_MISSES, lambda each: each.cache_miss.count),
+)
+"""(ours, Triton's, the number): his counters have no `_total` in their names, as counters here would have."""
+
+
 def families(models: Iterable[Served]) -> Iterator[Metric]:
     """Yield every family, with a series for each version."""
     all_ = tuple(models)
-    for family, number in (
-        (metrics.PREDICTOR_MODEL_REQUESTS, lambda each: each.success.count),
-        (metrics.PREDICTOR_MODEL_INFERENCES, lambda each: each.inferences),
-        (metrics.PREDICTOR_MODEL_EXECUTIONS, lambda each: each.executions),
-        (metrics.PREDICTOR_MODEL_CACHE_HITS, lambda each: each.cache_hit.count),
-        (metrics.PREDICTOR_MODEL_CACHE_MISSES, lambda each: each.cache_miss.count),
-    ):
-        yield _counters(CounterMetricFamily, family, all_, number)
+    for ours, tritons, number in _COUNTED:
+        yield _counters(CounterMetricFamily, ours, all_, number)
+        yield _counters(UnknownMetricFamily, tritons, all_, number)
     yield _failures(CounterMetricFamily, metrics.PREDICTOR_MODEL_FAILURES, all_)
-    family = metrics.PREDICTOR_MODEL_WAITING
-    gauge = GaugeMetricFamily(family.name, family.help, labels=family.labels)
-    for each in all_:
-        gauge.add_metric(_labels(each), waiting(each))
-    yield gauge
+    yield _failures(UnknownMetricFamily, metrics.TRITON_FAILURE, all_)
+    for family in (metrics.PREDICTOR_MODEL_WAITING, metrics.TRITON_PENDING):
+        gauge = GaugeMetricFamily(family.name, family.help, labels=family.labels)
+        for each in all_:
+            gauge.add_metric(_labels(each), waiting(each))
+        yield gauge
+    yield from _times(all_)
+    yield _batches(all_)
+
+
+def _times(models: tuple[Served, ...]) -> Iterator[Metric]:
     family = metrics.PREDICTOR_MODEL_SECONDS
     seconds = CounterMetricFamily(family.name, family.help, labels=family.labels)
-    for each in all_:
+    tritons = {
+        part: UnknownMetricFamily(each.name, each.help, labels=each.labels)
+        for part, each in metrics.TRITON_PARTS.items()
+    }
+    for each in models:
         for part, lap in _parts(each.statistics).items():
             seconds.add_metric([*_labels(each), part], lap.total_ns / 1e9)
+            tritons[part].add_metric(_labels(each), lap.total_ns // 1000)
     yield seconds
-    yield _batches(all_)
-    yield from _tritons(all_)
-
-
-def _tritons(models: tuple[Served, ...]) -> Iterator[Metric]:
-    """Yield Triton's own, whose counters have no `_total` in their names, as counters here would have."""
-    for family, number in (
-        (metrics.TRITON_SUCCESS, lambda each: each.success.count),
-        (metrics.TRITON_COUNT, lambda each: each.inferences),
-        (metrics.TRITON_EXECUTIONS, lambda each: each.executions),
-        (metrics.TRITON_CACHE_HITS, lambda each: each.cache_hit.count),
-        (metrics.TRITON_CACHE_MISSES, lambda each: each.cache_miss.count),
-    ):
-        yield _counters(UnknownMetricFamily, family, models, number)
-    yield _failures(UnknownMetricFamily, metrics.TRITON_FAILURE, models)
-    family = metrics.TRITON_PENDING
-    gauge = GaugeMetricFamily(family.name, family.help, labels=family.labels)
-    for each in models:
-        gauge.add_metric(_labels(each), waiting(each))
-    yield gauge
-    for part, family in metrics.TRITON_PARTS.items():
-        times = UnknownMetricFamily(family.name, family.help, labels=family.labels)
-        for each in models:
-            times.add_metric(_labels(each), _parts(each.statistics)[part].total_ns // 1000)
-        yield times
+    yield from tritons.values()
 
 
 def _counters(

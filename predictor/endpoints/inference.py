@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple, TypeVar
@@ -85,7 +85,14 @@ class Inference:
     ) -> Response | Reply:
         """Return the answer, or what went wrong; counts both. `tensors_at` as in `body.read`."""
         with self.counted(protocol) as outcome:
-            response = await self._computed(request, compute, tensors_at)
+            path = request.path_params
+            response = await self._computed(
+                (path["model"], path.get("version")),
+                compute,
+                partial(body.read, request, self.max_body_bytes, tensors_at),
+                request.receive,
+                f"{request.method} {request.scope['path']}",
+            )
             outcome.status = response.status_code
             return response
 
@@ -111,19 +118,13 @@ class Inference:
 
     async def in_time(self, asked: Asked, receive: Receive) -> Response | Reply:
         """Return the answer, or what went wrong; `receive` says when the client has left."""
+
+        async def read() -> Octets:
+            return asked.body
+
         with self.counted(asked.protocol) as outcome:
-            response: Response | Reply
-            try:
-                served = self._models.find(asked.model, asked.version)
-                if served.is_away:
-                    await served.present()
-                with served.used() as held:
-                    begin = partial(asked.compute, served, held, asked.body)
-                    response = await self.execution.run(served, held, begin, len(asked.body), receive)
-            except ClientDisconnect:
-                response = Response(status_code=GONE)
-            except Exception as error:
-                response = told(asked.what, error)
+            model = (asked.model, asked.version)
+            response = await self._computed(model, asked.compute, read, receive, asked.what)
             outcome.status = response.status_code
             return response
 
@@ -139,21 +140,26 @@ class Inference:
             self._counters.in_flight -= 1
             self._counters.answered(protocol, outcome.status, self._clock.monotonic() - began_s)
 
-    async def _computed(self, request: Request, compute: Compute, tensors_at: int | None) -> Response | Reply:
+    async def _computed(
+        self,
+        model: tuple[str, str | None],
+        compute: Compute,
+        read: Callable[[], Awaitable[Octets]],
+        receive: Receive,
+        what: str,
+    ) -> Response | Reply:
+        """Return the answer of this model, in this version or its default, to the body that `read` gives."""
         try:
-            path = request.path_params
-            served = self._models.find(path["model"], path.get("version"))
+            served = self._models.find(*model)
             if served.is_away:
                 await served.present()
             with served.used() as held:
-                raw = await body.read(request, self.max_body_bytes, tensors_at)
-                return await self.execution.run(
-                    served, held, partial(compute, served, held, raw), len(raw), request.receive
-                )
+                raw = await read()
+                return await self.execution.run(served, held, partial(compute, served, held, raw), len(raw), receive)
         except ClientDisconnect:
             return Response(status_code=GONE)
         except Exception as error:
-            return told(f"{request.method} {request.url.path}", error)
+            return told(what, error)
 
     async def steps(self, request: Request, protocol: str, begin: Begin) -> AsyncGenerator[bytes, None]:
         """Give an answer bit by bit; raises what went wrong. Counts it when it has ended, or nobody wants more."""

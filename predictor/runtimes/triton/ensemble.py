@@ -38,6 +38,9 @@ class Ensemble(model.Described):
             if kinds[port.name] != port.datatype:
                 raise _refused(f"output[{index}].data_type", port.datatype, f"the step makes {kinds[port.name]}")
 
+    def close(self) -> None:
+        """Nothing: the models that it asks are their own."""
+
     def infer(self, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
         return self.infer_with(inputs, {})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,7 @@ _INDEX = re.compile(r".*__([0-9]+)")
 """How Triton's PyTorch backend is told which argument, or which of the answers, a tensor is."""
 
 
-class Described:
+class Described(ABC):
     """What of a model its configuration says, and what holds for any backend."""
 
     def __init__(self, config: Config, folder: Path) -> None:
@@ -69,8 +70,9 @@ class Described:
         backend = self.config.backend
         return document(self.config.message) | {"platform": PLATFORMS[backend], "backend": backend}
 
+    @abstractmethod
     def infer(self, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
-        raise NotImplementedError
+        """As `Model` has it."""
 
     def predict(self, instances: Sequence[Any]) -> Sequence[Any]:
         """Answer by V1: an instance is a row of the batch."""
@@ -89,8 +91,9 @@ class Described:
                 except (InvalidInputError, ModelError) as error:
                     raise LoadError("warm", f"{FILE}: model_warmup {each.name!r}: {error}") from error
 
+    @abstractmethod
     def close(self) -> None:
-        """Nothing."""
+        """Give memory and files back."""
 
     def _spec(self, port: Port) -> TensorSpec:
         return TensorSpec(port.name, port.datatype, ((-1,) if self.config.max_batch else ()) + port.dims)
